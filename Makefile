@@ -1,0 +1,118 @@
+# Preceptor: one non-recursive make. `make help` lists the targets; each folder's module.mk lists
+# its sources (<dir>_SRC), the folders below it (<dir>_DEPS) and its libraries (<dir>_LIBS).
+MODE  ?= release
+BUILD ?= build
+B     := $(BUILD)/$(MODE)
+V     ?= 0
+Q     := $(if $(filter 1,$(V)),,@)
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
+        -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wswitch-enum \
+        -Wdouble-promotion -Werror
+OPT_release := -O3 -g -DNDEBUG
+OPT_debug   := -O0 -g3
+OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_cov     := -O0 -g --coverage
+ifeq ($(OPT_$(MODE)),)
+$(error MODE=$(MODE) is unknown: expected release, debug, asan, tsan or cov)
+endif
+
+# -ffp-contract=off: equal bits from every compiler and for every vector width (Pillow parity, labels).
+CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
+CFLAGS   += $(WARN) $(OPT_$(MODE)) -ffp-contract=off -fno-math-errno -fopenmp -pthread
+LDFLAGS  += $(filter -fsanitize=% --coverage,$(OPT_$(MODE))) -fopenmp -pthread
+
+MPI_CPPFLAGS = $(shell mpicc --showme:compile 2>/dev/null)
+MPI_LIBS     = $(shell mpicc --showme:link 2>/dev/null)
+
+DIRS := common/base common/device common/coll common/image common/nn common/train shards \
+        teacher labeler student mpi_launch
+include $(DIRS:%=%/module.mk)
+
+lib   = $(B)/lib/$(subst /,-,$(1)).a
+objs  = $(patsubst %.c,$(B)/%.o,$(addprefix $(1)/,$($(1)_SRC)))
+chain = $(1) $($(1)_DEPS)
+libs  = $(foreach d,$(call chain,$(1)),$($(d)_LIBS))
+
+define dir_rules
+$(call lib,$(1)): $(call objs,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar rcsD $$@ $$^
+ALL_OBJS += $(call objs,$(1))
+TESTS_$(1) := $$(patsubst %.c,$$(B)/%,$$(wildcard tests/$(1)/test_*.c))
+ALL_TESTS += $$(TESTS_$(1))
+# A test links its own folder whole and those below: an upward call does not link.
+$$(TESTS_$(1)): $$(B)/tests/%: tests/%.c $(foreach d,$(call chain,$(1)),$(call lib,$(d)))
+	@mkdir -p $$(@D)
+	@echo "  TEST-LD $$*"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(TEST_CPPFLAGS) -MMD -MP -MF $$@.d -o $$@ $$< \
+	    -Wl,--whole-archive $(call lib,$(1)) -Wl,--no-whole-archive \
+	    $(foreach d,$($(1)_DEPS),$(call lib,$(d))) \
+	    $$(LDFLAGS) $(call libs,$(1)) -lcmocka -lm
+endef
+$(foreach d,$(DIRS),$(eval $(call dir_rules,$(d))))
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC $*"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(ALL_OBJS:.o=.d) $(ALL_TESTS:=.d)
+
+PROG := $(B)/preceptor
+$(PROG): $(foreach d,mpi_launch $(mpi_launch_DEPS),$(call lib,$(d)))
+	@echo "  LD $@"
+	$(Q)$(CC) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) -lm
+
+.PHONY: all setup tests unit lint check demo demo-photos study-demo bench clean help
+all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
+
+setup: ## install the Debian packages that the build needs (nothing when all are there)
+	@scripts/setup
+
+tests: $(ALL_TESTS) ## build every test program
+
+unit: $(ALL_TESTS) ## run unit tests; D=common/image runs one folder's
+	@tests/run-unit $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
+
+lint: ## format, layering, header homes, banned functions, headers that compile alone
+	@tests/lint/run
+
+check: ## set up, build, lint, and run every test; ends with 'N passed, M failed, K skipped'
+	@scripts/setup
+	@tests/check $(MODE)
+
+demo: ## teacher, labels and student on Fashion-MNIST, under 10 minutes
+	@scripts/setup
+	@$(MAKE) --no-print-directory all
+	@scripts/demo
+
+demo-photos: ## the same on photos: make demo-photos DATA=DIR_OR_TAR
+	@scripts/setup
+	@$(MAKE) --no-print-directory all
+	@scripts/demo-photos "$(DATA)"
+
+study-demo: ## five seeds of the demo and three of the photos' (DATA=...): the table of docs/RESULTS.md
+	@scripts/setup
+	@$(MAKE) --no-print-directory all
+	@scripts/study-demo "$(DATA)"
+
+bench: all ## ratios against bounds on this machine
+	@tests/bench/run
+
+clean: ## remove build/$(MODE)
+	rm -rf $(B)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	    awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -1,0 +1,39 @@
+/**
+ * Files that are whole or absent: written beside, synced, renamed.
+ */
+#ifndef PRECEPTOR_FS_H
+#define PRECEPTOR_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+/** mkdir -p. RC_IO names the folder that failed. */
+NODISCARD enum rc fs_mkdirs(const char *path, struct err *e);
+
+/** Replace path by data atomically (temporary beside it, fsync, rename, fsync of the folder).
+ * RC_IO (disk full included) leaves the old file as it was and no temporary. */
+NODISCARD enum rc fs_write_atomic(const char *path, const void *data, size_t bytes, struct err *e);
+
+/** Read a whole regular file of at most max bytes; *out gets bytes and a terminating 0 (mem_free).
+ * RC_IO cannot read; RC_INVAL it is larger than max, or not a regular file. */
+NODISCARD enum rc fs_read(const char *path, size_t max, char **out, size_t *bytes, struct err *e);
+
+/** fsync a folder, so that a rename in it lasts. */
+NODISCARD enum rc fs_sync_dir(const char *path, struct err *e);
+
+/** Whether the path exists (any kind). */
+bool fs_exists(const char *path);
+bool fs_is_dir(const char *path);
+/** Size in bytes of a regular file; RC_IO. */
+NODISCARD enum rc fs_size(const char *path, uint64_t *bytes, struct err *e);
+
+/** "dir/name" on the heap (mem_free); NULL when out of memory. */
+char *fs_join(const char *dir, const char *name);
+
+/** Remove files in dir whose names start with prefix and hold ".tmp." (left by a killed writer). */
+void fs_sweep(const char *dir, const char *prefix);
+
+#endif

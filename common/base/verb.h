@@ -1,0 +1,34 @@
+/**
+ * A verb of the program: each lives in the folder that does its job and main.c holds the table.
+ * A verb parses its own options (opt.h), prints results on stdout, and returns an error; it never
+ * prints an error or exits.
+ */
+#ifndef PRECEPTOR_VERB_H
+#define PRECEPTOR_VERB_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "common/base/err.h"
+
+struct coll; /* common/coll/coll.h */
+
+struct verb_call {
+    int argc; /* what follows the verb's name */
+    char **argv;
+    struct coll *control;
+    /* Set by SIGUSR1 (SIGTERM, SIGINT when alone): finish the batch, commit, save, RC_REQUEUE. */
+    const volatile sig_atomic_t *stop;
+};
+
+typedef enum rc verb_fn(const struct verb_call *call, struct err *e);
+
+struct verb {
+    const char *name;
+    const char *summary; /* one line for `preceptor --help` */
+    verb_fn *run;
+    /* Whether every rank runs it (train, label, eval); otherwise rank 0 works and the rest wait. */
+    bool on_all_ranks;
+};
+
+#endif

@@ -1,0 +1,76 @@
+/**
+ * The collective seam. Two instances live side by side: *control* (self or MPI, host memory) and
+ * *data* (MPI or NCCL, the device's memory). `self` is one process and needs no library.
+ *
+ * The distributed rule: a rank that returns early leaves the others hanging in the next
+ * collective. After any fallible step between two collectives call coll_agree.
+ *
+ * Threads: collectives from one thread at a time. An asynchronous all-reduce (start/wait) is
+ * carried by a thread that makes MPI progress; point-to-point (work service) may run in another
+ * thread beside collectives (MPI_THREAD_MULTIPLE).
+ */
+#ifndef PRECEPTOR_COLL_H
+#define PRECEPTOR_COLL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+struct coll;
+
+enum coll_type { COLL_I32, COLL_I64, COLL_F32, COLL_F64 };
+enum coll_op { COLL_SUM, COLL_MIN, COLL_MAX };
+
+/** One process. */
+NODISCARD enum rc coll_self_create(struct coll **out, struct err *e);
+/** MPI_COMM_WORLD, MPI_THREAD_MULTIPLE; call once a process, before threads. RC_LIB. */
+NODISCARD enum rc coll_mpi_create(struct coll **out, struct err *e);
+/** MPI when started by an MPI launcher (its environment says so), else self. */
+NODISCARD enum rc coll_create(struct coll **out, struct err *e);
+/** A second instance on the same ranks (own communicator): the data instance. Collective. */
+NODISCARD enum rc coll_dup(struct coll *c, struct coll **out, struct err *e);
+/** The last instance finalises MPI. NULL is fine. */
+void coll_destroy(struct coll *c);
+
+const char *coll_name(const struct coll *c); /* "self", "mpi" */
+int coll_rank(const struct coll *c);
+int coll_size(const struct coll *c);
+int coll_local_rank(const struct coll *c); /* among the ranks of this host */
+int coll_local_size(const struct coll *c);
+
+/** In place, equal count on all ranks; any size (split below INT_MAX inside). For a fixed number of
+ * ranks equal inputs give equal bits. RC_LIB. */
+NODISCARD enum rc coll_allreduce(struct coll *c, void *buf, size_t n, enum coll_type type,
+                                 enum coll_op op, struct err *e);
+/** root's bytes to all. */
+NODISCARD enum rc coll_broadcast(struct coll *c, void *buf, size_t bytes, int root, struct err *e);
+/** bytes from each rank to root's buf (size * bytes), rank order; others pass NULL. */
+NODISCARD enum rc coll_gather(struct coll *c, const void *mine, void *all, size_t bytes, int root,
+                              struct err *e);
+NODISCARD enum rc coll_barrier(struct coll *c, struct err *e);
+
+/** An asynchronous in-place all-reduce (sum, f32): several may be in flight, started in the same
+ * order on all ranks. buf must stay untouched until waited for. No allocation in a steady state. */
+enum { COLL_MAX_PENDING = 64 };
+NODISCARD enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int *ticket,
+                                       struct err *e);
+NODISCARD enum rc coll_allreduce_wait(struct coll *c, int ticket, struct err *e);
+
+/** All-reduce MIN of rc: every rank takes the same branch. The guilty rank (lowest of them) keeps its
+ * rc and message; the others get RC_PEER with its rank and sentence. */
+NODISCARD enum rc coll_agree(struct coll *c, enum rc rc, struct err *e);
+
+/** Point to point, small messages (<= COLL_MSG_MAX bytes), usable from a second thread. */
+enum { COLL_MSG_MAX = 4096, COLL_ANY_RANK = -1 };
+NODISCARD enum rc coll_send(struct coll *c, int to, int tag, const void *msg, size_t bytes,
+                            struct err *e);
+/** A message with this tag if one is there: *from is its rank, -1 when none. Never blocks. */
+NODISCARD enum rc coll_poll(struct coll *c, int tag, void *msg, size_t max, size_t *bytes,
+                            int *from, struct err *e);
+
+/** End every rank at once with this exit code (MPI_Abort). Does not return. */
+_Noreturn void coll_abort(struct coll *c, int code);
+
+#endif

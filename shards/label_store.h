@@ -1,0 +1,131 @@
+/**
+ * Label stores: labels/<label-digest>/ with labels.json and one sealed label shard an image shard.
+ * A label is the top-k classes with their log-probabilities (f16), the top-1 confidence in f32 and
+ * the log of the left-over mass (design.md 2.6). docs/FORMAT.md is the specification.
+ */
+#ifndef PRECEPTOR_LABEL_STORE_H
+#define PRECEPTOR_LABEL_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "shards/corpus.h"
+
+enum { LABEL_MAX_CLASSES = 65536, LABEL_FORMAT = 1 };
+
+/** What labels depend on; its digest names the store. */
+struct label_lineage {
+    struct digest weights;      /* SHA-256 of the model file */
+    char model[64];             /* "resnetrs50" */
+    char preprocessing[256];    /* image_eval_fingerprint */
+    char precision[16];         /* "f32", "bf16", "int8" */
+    char isa[32];               /* device_info.isa: recorded, and part of each shard's record */
+    struct digest classes;      /* class list */
+    int n_classes;
+    int top_k;                  /* n_classes for "all" */
+};
+
+/** SHA-256 of (weights, preprocessing, precision, classes, top_k) as FORMAT.md writes them. */
+void label_lineage_digest(const struct label_lineage *l, struct digest *out);
+
+/** One label, unpacked. */
+struct label {
+    struct key128 key;
+    float confidence;     /* top-1 probability, f32 */
+    int k;                /* entries */
+    const uint16_t *cls;  /* (k) best first; ties by class */
+    const uint16_t *logp; /* (k) f16 bits of ln p */
+    uint16_t rest_logp;   /* f16 bits of ln(1 - sum p); -inf when nothing is left */
+};
+
+/** f16 <-> f32, round to nearest even. */
+uint16_t f16_from_f32(float x);
+float f16_to_f32(uint16_t h);
+
+/** Pack probabilities (n_classes, f32, summing to 1) into a label with k entries: cls and logp are the
+ * caller's (k) arrays. Exact order: probability descending, then class ascending. */
+void label_from_probs(const float *probs, int n_classes, int k, uint16_t *cls, uint16_t *logp,
+                      struct label *out);
+/** Spread a label over n_classes: top-k probabilities, the left-over mass evenly on the others;
+ * sharpened to p^(1/temperature) and renormalised; temperature <= 0: one-hot (hard label). */
+void label_to_target(const struct label *l, int n_classes, double temperature, float *target);
+
+/* ---- writing: one shard, one writer, resumable ----------------------------------------------- */
+
+struct label_writer;
+
+/** Open or resume the partial for image shard i in dir (labels/<digest>): made if it is not there.
+ * attempt names the partial ("labels-000003.lmdb.tmp.<attempt>"); an existing partial of any attempt
+ * on this shard that nobody holds (flock) is taken over, so work resumes after the last commit. */
+NODISCARD enum rc label_writer_open(const char *dir, const struct label_lineage *lineage,
+                                    const char *image_shard, int shard, const char *attempt,
+                                    struct label_writer **out, struct err *e);
+void label_writer_close(struct label_writer *w);
+/** Labels committed so far; whether this key is among them. */
+uint64_t label_writer_count(const struct label_writer *w);
+NODISCARD enum rc label_writer_has(struct label_writer *w, const struct key128 *key, bool *has,
+                                   struct err *e);
+/** Add labels (any order) and commit them in one transaction. */
+NODISCARD enum rc label_writer_put(struct label_writer *w, const struct label *labels, int n,
+                                   struct err *e);
+/** Rewrite in key order with the selection summary, sync, link to the final name (the first wins).
+ * expected: the image shard's count (RC_CORRUPT if it differs). */
+NODISCARD enum rc label_writer_seal(struct label_writer *w, uint64_t expected, struct err *e);
+
+/* ---- the store ------------------------------------------------------------------------------- */
+
+struct label_store;
+
+struct label_shard {
+    char name[32];        /* "labels-000000.lmdb" */
+    char image_shard[32];
+    struct digest image_digest;
+    uint64_t labels;
+    uint64_t bytes;
+    struct digest digest;
+    char isa[32];
+};
+
+/** Enter sealed shards that are not in labels.json yet, after checking them (one process: rank 0).
+ * corpus gives names and counts. RC_IO, RC_CORRUPT. */
+NODISCARD enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
+                                     const struct corpus *corpus, struct err *e);
+/** Whether image shard i has a sealed label shard in dir (by final name). */
+bool label_shard_sealed(const char *dir, int shard);
+
+/** path: labels/<digest>, or labels/ when it holds exactly one store (RC_INVAL lists them if more). */
+NODISCARD enum rc label_store_open(const char *path, struct label_store **out, struct err *e);
+void label_store_close(struct label_store *s);
+const char *label_store_path(const struct label_store *s);
+const struct label_lineage *label_store_lineage(const struct label_store *s);
+void label_store_digest(const struct label_store *s, struct digest *out); /* lineage and shards */
+int label_store_shards(const struct label_store *s);
+const struct label_shard *label_store_shard(const struct label_store *s, int i);
+/** Class names, class order. */
+const char *label_store_class(const struct label_store *s, int i);
+
+struct label_reader;
+/** Per-image summary for selection, position order: 16 bytes each, borrowed from the map. */
+struct label_summary {
+    uint32_t position;
+    uint16_t cls;      /* top-1 */
+    uint16_t reserved;
+    float confidence;
+    uint32_t reserved2;
+};
+NODISCARD enum rc label_reader_open(struct label_store *s, int i, bool trust,
+                                    struct label_reader **out, struct err *e);
+void label_reader_close(struct label_reader *r);
+uint64_t label_reader_count(const struct label_reader *r);
+const struct label_summary *label_reader_summary(const struct label_reader *r);
+/** By position (key order); by key: RC_CORRUPT if the record's checksum is wrong; *found false if the
+ * key is not there. out borrows until close. Thread-safe. */
+NODISCARD enum rc label_reader_at(struct label_reader *r, uint64_t position, struct label *out,
+                                  struct err *e);
+NODISCARD enum rc label_reader_get(struct label_reader *r, const struct key128 *key,
+                                   struct label *out, bool *found, struct err *e);
+
+#endif
