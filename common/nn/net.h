@@ -1,0 +1,90 @@
+/**
+ * The executable network: an ordered list of plans over one memory plan, for a fixed batch, size and
+ * mode. Built once; a steady step allocates nothing.
+ */
+#ifndef PRECEPTOR_NET_H
+#define PRECEPTOR_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/device/device.h"
+#include "common/nn/params.h"
+
+struct net;
+
+struct net_config {
+    struct nn_model model;
+    int batch;
+    int size;            /* square input */
+    enum dtype type;     /* of activations and packed weights: DT_F32, DT_BF16 */
+    bool training;       /* BN by batch statistics, saved activations, backward */
+    float mean[3], std[3]; /* of pixel/255; index by channel */
+};
+
+/** What a training pass needs beside the pixels: all host pointers, batch rows. */
+struct net_targets {
+    const float *target;   /* (batch, classes) soft labels, smoothed already */
+    const float *weight;   /* (batch) of each row's loss; 0 masks a row */
+    const float *keep;     /* (blocks, batch) stochastic depth: 0 or 1/(1-rate); NULL: off */
+    const float *dropout;  /* (batch, features) 0 or 1/(1-rate); NULL: off */
+};
+
+/** Compile the plans for dev (borrowed). RC_NOMEM, RC_LIB, RC_INVAL (size too small, named). */
+NODISCARD enum rc net_create(struct device *dev, const struct net_config *c, struct net **out,
+                             struct err *e);
+void net_destroy(struct net *n);
+
+/** Pack f32 parameters (host, n_total floats) into the plans: inference folds BN. Call after each
+ * change of the parameters. */
+NODISCARD enum rc net_load(struct net *n, const float *params, struct err *e);
+
+/** Inference: pixels (batch, size, size, channels) u8 on the host -> logits (batch, classes) f32 on
+ * the host. A partial batch is padded by the caller. Labels do not depend on the batch it fell in. */
+NODISCARD enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct err *e);
+
+/** Softmax of logits rows in f64, stored f32: what labels are made of. */
+void net_softmax(const float *logits, int rows, int classes, float *probs);
+
+/**
+ * Training: forward, loss and backward of one micro-batch (one BN group).
+ * grads  (n_total) on the host: trainable gradients of sum(loss) are added; the BN part gets this
+ *        batch's mean and unbiased variance added
+ * loss   (batch) each row's weighted loss; logits (batch, classes) or NULL
+ * RC_CORRUPT a loss or gradient that is not finite is the trainer's check, not this one's
+ */
+NODISCARD enum rc net_train(struct net *n, const uint8_t *pixels, const struct net_targets *t,
+                            float *grads, float *loss, float *logits, struct err *e);
+
+/** Called as soon as gradients of params [from, to) will not change any more in this backward pass
+ * (buckets, from the last layer to the first); NULL switches it off. */
+typedef enum rc net_bucket_fn(void *ctx, size_t from, size_t to, struct err *e);
+void net_on_bucket(struct net *n, net_bucket_fn *fn, void *ctx, size_t bucket_floats);
+
+const struct params *net_params(const struct net *n);
+int net_blocks(const struct net *n);   /* rows of net_targets.keep */
+int net_features(const struct net *n); /* width of net_targets.dropout */
+
+struct net_memory {
+    size_t activations; /* bytes of the memory plan */
+    size_t lower_bound; /* most bytes alive at once: no plan can need less */
+    size_t weights;     /* packed copies */
+    size_t scratch;
+};
+void net_memory(const struct net *n, struct net_memory *out);
+double net_flops(const struct net *n); /* of one run (forward, or forward and backward) */
+
+/** The name of the first layer whose gradient in grads is not finite, or NULL. */
+const char *net_find_nonfinite(const struct net *n, const float *grads);
+
+/** A line per plan: name, shape, implementation; for --profile and the no-`ref`-code test. */
+int net_plans(const struct net *n);
+const char *net_plan_describe(const struct net *n, int i);
+
+/** Times of plans: when on, each plan_run is timed and synced; totals by plan. */
+void net_profile(struct net *n, bool on);
+double net_plan_seconds(const struct net *n, int i);
+
+#endif
