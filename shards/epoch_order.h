@@ -1,8 +1,8 @@
 /**
  * The order of an epoch: a pure function of (seed, epoch, manifest, selection) (design.md section 3,
  * Order): shards shuffled, taken in windows of W, the items of a window sorted by a counter-based
- * hash of (key, copy). An item is an occurrence of a labeled corpus, or a copy of a selection, or an
- * image. Any number of ranks sees the same order; a resume needs one integer; memory is one window
+ * hash of (shard, position, copy), which the manifest binds to contents. An item is an occurrence of
+ * the corpus or a copy of a selection. Any number of ranks sees the same order; a resume needs one integer; memory is one window
  * (12 bytes an item) plus 8 bytes a shard.
  */
 #ifndef PRECEPTOR_EPOCH_ORDER_H
@@ -18,6 +18,7 @@ struct epoch_order_config {
     struct selection *selection; /* borrowed; NULL: every occurrence of the corpus */
     uint64_t seed;
     int window;                  /* shards a window; 0: 8 */
+    bool trust;                  /* shards' digests were checked already */
 };
 
 struct epoch_item {

@@ -25,14 +25,16 @@ struct feed_item {
     bool padding;        /* no image: zero pixels (a partial batch is padded and masked) */
     /* Filled by the feed: */
     struct key128 key;
-    int32_t cls;         /* class of occurrence `copy`, or CORPUS_UNLABELED */
+    int32_t cls;         /* class of occurrence `copy` (of the first, if there are fewer), or
+                          * CORPUS_UNLABELED */
     enum image_reason why; /* IMAGE_OK, or why the pixels are zero (skip_bad) */
 };
 
 /**
  * The caller's source of rows, called from one feed thread, in order. target: the row's
- * (classes) f32 to fill (NULL if config.classes is 0); called a second time is never.
- * Sets *more to false at the end (item untouched).
+ * (classes) f32 to fill (NULL if config.classes is 0).
+ * Sets *more to false at the end (item untouched) and is not called again. It may block, but must
+ * return before feed_destroy can.
  */
 typedef enum rc feed_source(void *ctx, struct feed_item *item, float *target, bool *more,
                             struct err *e);
@@ -45,6 +47,7 @@ struct feed_config {
     int batch;           /* rows */
     int depth;           /* batches in flight: 0 chooses */
     int threads;         /* decoders: 0 chooses */
+    int readers;         /* shards kept open: 0 chooses (32); at least two windows of each order */
     int classes;         /* width of target rows; 0 none */
     bool skip_bad;       /* an undecodable record gives zero pixels and .why; else an error */
     bool trust;          /* shards' digests were checked already */

@@ -57,12 +57,14 @@ void label_to_target(const struct label *l, int n_classes, double temperature, f
 
 struct label_writer;
 
-/** Open or resume the partial for image shard i in dir (labels/<digest>): made if it is not there.
+/** Open or resume the partial for image shard number `shard` in dir (labels/<digest>): made if it is
+ * not there. image: the shard's manifest entry (corpus_shard): its name and digest are recorded.
  * attempt names the partial ("labels-000003.lmdb.tmp.<attempt>"); an existing partial of any attempt
- * on this shard that nobody holds (flock) is taken over, so work resumes after the last commit. */
+ * on this shard that nobody holds (flock) is taken over, so work resumes after the last commit; one
+ * of another lineage, image digest or instruction set is removed instead. */
 NODISCARD enum rc label_writer_open(const char *dir, const struct label_lineage *lineage,
-                                    const char *image_shard, int shard, const char *attempt,
-                                    struct label_writer **out, struct err *e);
+                                    const struct corpus_shard *image, int shard,
+                                    const char *attempt, struct label_writer **out, struct err *e);
 void label_writer_close(struct label_writer *w);
 /** Labels committed so far; whether this key is among them. */
 uint64_t label_writer_count(const struct label_writer *w);
@@ -81,6 +83,7 @@ struct label_store;
 
 struct label_shard {
     char name[32];        /* "labels-000000.lmdb" */
+    int shard;            /* number of the image shard: entries are in ascending order, gaps allowed */
     char image_shard[32];
     struct digest image_digest;
     uint64_t labels;
@@ -89,10 +92,13 @@ struct label_shard {
     char isa[32];
 };
 
-/** Enter sealed shards that are not in labels.json yet, after checking them (one process: rank 0).
- * corpus gives names and counts. RC_IO, RC_CORRUPT. */
+/** Enter sealed shards that are not in labels.json yet, after checking them (one process: rank 0);
+ * makes labels.json when it is not there. corpus gives names, counts and digests; classes: the
+ * lineage's n_classes names. RC_IO; RC_CORRUPT a shard or labels.json is not of this corpus or
+ * lineage (named). */
 NODISCARD enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
-                                     const struct corpus *corpus, struct err *e);
+                                     const char *const classes[], const struct corpus *corpus,
+                                     struct err *e);
 /** Whether image shard i has a sealed label shard in dir (by final name). */
 bool label_shard_sealed(const char *dir, int shard);
 
@@ -104,25 +110,26 @@ const struct label_lineage *label_store_lineage(const struct label_store *s);
 void label_store_digest(const struct label_store *s, struct digest *out); /* lineage and shards */
 int label_store_shards(const struct label_store *s);
 const struct label_shard *label_store_shard(const struct label_store *s, int i);
+/** Index of the label shard of image shard number `shard`, or -1: not labeled. */
+int label_store_find(const struct label_store *s, int shard);
 /** Class names, class order. */
 const char *label_store_class(const struct label_store *s, int i);
 
 struct label_reader;
-/** Per-image summary for selection, position order: 16 bytes each, borrowed from the map. */
+/** What selection needs of one image; position order, as it lies in the file (little-endian). */
 struct label_summary {
-    uint32_t position;
-    uint16_t cls;      /* top-1 */
-    uint16_t reserved;
-    float confidence;
-    uint32_t reserved2;
-};
+    float confidence; /* top-1 */
+    uint16_t cls;     /* top-1 */
+} __attribute__((packed, aligned(2)));
 NODISCARD enum rc label_reader_open(struct label_store *s, int i, bool trust,
                                     struct label_reader **out, struct err *e);
 void label_reader_close(struct label_reader *r);
 uint64_t label_reader_count(const struct label_reader *r);
+/** (count) borrowed from the map. */
 const struct label_summary *label_reader_summary(const struct label_reader *r);
-/** By position (key order); by key: RC_CORRUPT if the record's checksum is wrong; *found false if the
- * key is not there. out borrows until close. Thread-safe. */
+/** By position (key order, which is the image shard's position); by key: *found false if it is not
+ * there. RC_CORRUPT the record's checksum is wrong. out borrows until close. Thread-safe. The first
+ * access by position walks the shard and keeps 16 bytes a label (RC_NOMEM). */
 NODISCARD enum rc label_reader_at(struct label_reader *r, uint64_t position, struct label *out,
                                   struct err *e);
 NODISCARD enum rc label_reader_get(struct label_reader *r, const struct key128 *key,

@@ -15,10 +15,11 @@ struct selection_entry { /* 8 bytes, position order within a shard */
     uint32_t position;
     uint16_t cls;    /* the class it was chosen for (top-1) */
     uint16_t copies; /* >= 1 */
-};
+} __attribute__((packed, aligned(2))); /* as it lies in the file (little-endian) */
 
 struct selection_info {
-    struct digest corpus;   /* corpus_digest */
+    struct digest corpus;   /* over the image digests of the labeled shards, in order: corpus_digest
+                             * when all shards are labeled */
     struct digest labels;   /* label_store_digest */
     struct digest classes;
     int n_classes;
