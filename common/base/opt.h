@@ -9,8 +9,8 @@
  *       ...
  *       {0}};
  *
- * On the command line an option is --NAME with '.' and '_' as they are; flags (OPT_BOOL) are --name
- * and --no-name. In YAML `train: {lr: 0.1}` and `train.lr: 0.1` are the same key.
+ * On the command line an option is --NAME with '.' as it is and '-' or '_' alike; flags (OPT_BOOL)
+ * are --name and --no-name. In YAML `train: {lr: 0.1}` and `train.lr: 0.1` are the same key.
  */
 #ifndef PRECEPTOR_OPT_H
 #define PRECEPTOR_OPT_H
@@ -73,7 +73,7 @@ NODISCARD enum rc opts_parse(const struct opt *table, void *cfg, int argc, char 
                              const char **positionals, int *n_positionals, bool *help,
                              struct err *e);
 
-/** Apply the keys of a recipe file that start with prefix (NULL: all keys must be known).
+/** Apply the keys of a recipe file, all of which must be known.
  * RC_INVAL unknown key or bad value, with file and line; RC_IO; RC_CORRUPT not YAML. */
 NODISCARD enum rc opts_load_yaml(const struct opt *table, void *cfg, const char *path,
                                  struct err *e);
