@@ -8,10 +8,12 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/base/err.h"
 
 struct coll; /* common/coll/coll.h */
+struct opt;  /* common/base/opt.h */
 
 struct verb_call {
     int argc; /* what follows the verb's name */
@@ -29,6 +31,10 @@ struct verb {
     verb_fn *run;
     /* Whether every rank runs it (train, label, eval); otherwise rank 0 works and the rest wait. */
     bool on_all_ranks;
+    /* Its option table and the size of the struct that it fills (NULL, 0: not told): `run` checks
+     * the keys of a recipe's section by it before anything starts. */
+    const struct opt *options;
+    size_t options_bytes;
 };
 
 #endif
