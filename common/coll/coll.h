@@ -46,7 +46,9 @@ NODISCARD enum rc coll_allreduce(struct coll *c, void *buf, size_t n, enum coll_
                                  enum coll_op op, struct err *e);
 /** root's bytes to all. */
 NODISCARD enum rc coll_broadcast(struct coll *c, void *buf, size_t bytes, int root, struct err *e);
-/** bytes from each rank to root's buf (size * bytes), rank order; others pass NULL. */
+/** bytes (at most COLL_GATHER_MAX) from each rank to root's all (size * bytes), rank order; others
+ * pass NULL. */
+enum { COLL_GATHER_MAX = 1 << 30 };
 NODISCARD enum rc coll_gather(struct coll *c, const void *mine, void *all, size_t bytes, int root,
                               struct err *e);
 NODISCARD enum rc coll_barrier(struct coll *c, struct err *e);
@@ -58,17 +60,24 @@ NODISCARD enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int
                                        struct err *e);
 NODISCARD enum rc coll_allreduce_wait(struct coll *c, int ticket, struct err *e);
 
-/** All-reduce MIN of rc: every rank takes the same branch. The guilty rank (lowest of them) keeps its
- * rc and message; the others get RC_PEER with its rank and sentence. */
+/** Every rank takes the same branch: RC_OK only if rc is RC_OK on all. A failed rank keeps its rc and
+ * message; the others get RC_PEER with the rank and sentence of the lowest failed one. When nobody
+ * failed but some were asked to stop (RC_REQUEUE), all get RC_REQUEUE. */
 NODISCARD enum rc coll_agree(struct coll *c, enum rc rc, struct err *e);
 
 /** Point to point, small messages (<= COLL_MSG_MAX bytes), usable from a second thread. */
 enum { COLL_MSG_MAX = 4096, COLL_ANY_RANK = -1 };
 NODISCARD enum rc coll_send(struct coll *c, int to, int tag, const void *msg, size_t bytes,
                             struct err *e);
-/** A message with this tag if one is there: *from is its rank, -1 when none. Never blocks. */
+/** A message with this tag if one is there: *from is its rank, -1 when none. Never blocks.
+ * RC_CORRUPT: it is longer than max (and is gone). */
 NODISCARD enum rc coll_poll(struct coll *c, int tag, void *msg, size_t max, size_t *bytes,
                             int *from, struct err *e);
+
+/** A rank is dead (its heartbeats ended): coll_destroy of this process then frees without any
+ * collective and leaves MPI unfinalised, since a collective with a dead rank never returns. The
+ * process must then end by _exit. */
+void coll_abandon(struct coll *c);
 
 /** End every rank at once with this exit code (MPI_Abort). Does not return. */
 _Noreturn void coll_abort(struct coll *c, int code);

@@ -1,0 +1,23 @@
+# Sourced by the MPI tests. PRECEPTOR is the program under test; the test programs lie beside it.
+set -euo pipefail
+: "${PRECEPTOR:?PRECEPTOR names the program under test}"
+BIN=$(dirname "$PRECEPTOR")
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# Open MPI's own start-up and shared blocks are never freed: leaks are looked for without MPI.
+export ASAN_OPTIONS="detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# ranks N [mpirun options] PROGRAM ARGS...: under a real mpirun, ended at once on a failure, never
+# longer than LIMIT seconds.
+ranks() {
+    local n=$1
+    shift
+    timeout "${LIMIT:-120}" mpirun -n "$n" --oversubscribe --bind-to none \
+        --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 "$@"
+}
