@@ -132,26 +132,6 @@ static enum rc train_config_section(struct train_config *c, const char *path, co
     return rc;
 }
 
-static enum rc train_config_argv(int argc, char **argv, struct train_config *c, bool *help,
-                                 struct err *e)
-{
-    const char **rest = mem_calloc((size_t)argc + 1, sizeof *rest);
-    int n = 0;
-    enum rc rc = RC_OK;
-
-    if (rest == NULL) {
-        return mem_raise(e, "the command line", (size_t)argc);
-    }
-    rc = opts_parse(train_opts, c, argc, argv, rest, &n, help, e);
-    if (rc == RC_OK && n > 0 && !*help) {
-        rc = err_raise(e, RC_USAGE,
-                       "train takes options alone, but got '%s': see preceptor train --help",
-                       rest[0]);
-    }
-    mem_free(rest);
-    return rc;
-}
-
 enum rc train_config_parse(int argc, char **argv, struct train_config *out, bool *help,
                            struct err *e)
 {
@@ -160,7 +140,7 @@ enum rc train_config_parse(int argc, char **argv, struct train_config *out, bool
     enum rc rc = opts_init(train_opts, &first, e);
 
     if (rc == RC_OK) {
-        rc = train_config_argv(argc, argv, &first, help, e);
+        rc = opts_parse_only(train_opts, &first, argc, argv, "train", help, e);
     }
     if (rc == RC_OK) {
         rc = opts_init(train_opts, &c, e);
@@ -169,7 +149,7 @@ enum rc train_config_parse(int argc, char **argv, struct train_config *out, bool
         rc = train_config_section(&c, first.recipe, first.section, e);
     }
     if (rc == RC_OK && !*help) {
-        rc = train_config_argv(argc, argv, &c, help, e);
+        rc = opts_parse_only(train_opts, &c, argc, argv, "train", help, e);
     }
     train_config_release(&first);
     if (rc != RC_OK) {

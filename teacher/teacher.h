@@ -8,6 +8,7 @@
 #include "common/base/hash.h"
 #include "common/device/device.h"
 #include "common/image/image.h"
+#include "common/nn/net.h"
 #include "common/train/checkpoint.h"
 
 struct teacher;
@@ -37,5 +38,7 @@ void predictor_destroy(struct predictor *p);
 /** pixels (batch, size, size, channels) -> probs (batch, classes); logits likewise or NULL. */
 NODISCARD enum rc predictor_run(struct predictor *p, const uint8_t *pixels, float *probs,
                                 float *logits, struct err *e);
+/** Its network, borrowed (for evaluate_net). */
+struct net *predictor_net(struct predictor *p);
 
 #endif

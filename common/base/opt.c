@@ -380,3 +380,22 @@ enum rc opts_dump_yaml(const struct opt *table, const void *cfg, char **out, str
     *out = text;
     return RC_OK;
 }
+
+enum rc opts_parse_only(const struct opt *table, void *cfg, int argc, char **argv,
+                        const char *verb, bool *help, struct err *e)
+{
+    const char **rest = mem_calloc((size_t)argc + 1, sizeof *rest);
+    int n = 0;
+    enum rc rc = RC_OK;
+
+    if (rest == NULL) {
+        return mem_raise(e, "the command line", (size_t)argc);
+    }
+    rc = opts_parse(table, cfg, argc, argv, rest, &n, help, e);
+    if (rc == RC_OK && !*help && n > 0) {
+        rc = err_raise(e, RC_USAGE, "%s takes options alone, but got '%s': see preceptor %s --help",
+                       verb, rest[0], verb);
+    }
+    mem_free(rest);
+    return rc;
+}

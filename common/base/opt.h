@@ -73,6 +73,10 @@ NODISCARD enum rc opts_parse(const struct opt *table, void *cfg, int argc, char 
                              const char **positionals, int *n_positionals, bool *help,
                              struct err *e);
 
+/** opts_parse for a verb that takes options alone: RC_USAGE names a positional and the verb's help. */
+NODISCARD enum rc opts_parse_only(const struct opt *table, void *cfg, int argc, char **argv,
+                                  const char *verb, bool *help, struct err *e);
+
 /** Apply the keys of a recipe file, all of which must be known.
  * RC_INVAL unknown key or bad value, with file and line; RC_IO; RC_CORRUPT not YAML. */
 NODISCARD enum rc opts_load_yaml(const struct opt *table, void *cfg, const char *path,

@@ -1,6 +1,7 @@
 #include "common/coll/coll.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,22 @@ int coll_local_rank(const struct coll *c)
 int coll_local_size(const struct coll *c)
 {
     return c->local_size;
+}
+
+int coll_threads(const struct coll *c, int asked)
+{
+    cpu_set_t set;
+    int cores = 1;
+
+    if (asked > 0) {
+        return asked;
+    }
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        cores = CPU_COUNT(&set);
+    }
+    cores /= coll_local_size(c);
+    return cores > 0 ? cores : 1;
 }
 
 enum rc coll_allreduce(struct coll *c, void *buf, size_t n, enum coll_type type, enum coll_op op,
