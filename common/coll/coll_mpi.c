@@ -19,7 +19,8 @@
 enum {
     SPLIT_DEFAULT = 1 << 30, /* elements in one MPI call: MPI counts are int */
     MAX_PARTS = 16,          /* MPI calls of one asynchronous all-reduce */
-    OUTBOX = 32,             /* messages that the receivers have not taken yet */
+    OUTBOX = 64,             /* messages that the receivers have not taken yet */
+    OUTBOX_EACH = 8,         /* of them to one rank: a dead one must not silence the others */
     PROGRESS_US = 100,
     FLUSH_US = 200,
     FLUSH_TRIES = 25000 /* 5 s for the last messages to leave */
@@ -40,6 +41,7 @@ struct pending { /* an asynchronous all-reduce: slot = ticket */
 
 struct outgoing {
     MPI_Request request; /* MPI_REQUEST_NULL: free */
+    int to;
     unsigned char data[COLL_MSG_MAX];
 };
 
@@ -288,10 +290,12 @@ static enum rc mpi_allreduce_wait(struct coll *c, int ticket, struct err *e)
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-/* A free place of the outbox, or NULL: what was taken by its receiver frees its place. */
-static struct outgoing *outbox_place(struct coll_mpi *m)
+/* A free place of the outbox for a message to a rank, or NULL: what was taken by its receiver frees
+ * its place. */
+static struct outgoing *outbox_place(struct coll_mpi *m, int to)
 {
     struct outgoing *place = NULL;
+    int waiting = 0;
     for (int i = 0; i < OUTBOX; i++) {
         int done = 1;
         if (m->outbox[i].request != MPI_REQUEST_NULL &&
@@ -301,8 +305,9 @@ static struct outgoing *outbox_place(struct coll_mpi *m)
         if (done && place == NULL) {
             place = &m->outbox[i];
         }
+        waiting += !done && m->outbox[i].to == to;
     }
-    return place;
+    return waiting < OUTBOX_EACH ? place : NULL;
 }
 
 static enum rc mpi_send(struct coll *c, int to, int tag, const void *msg, size_t bytes,
@@ -311,13 +316,14 @@ static enum rc mpi_send(struct coll *c, int to, int tag, const void *msg, size_t
     struct coll_mpi *m = as_mpi(c);
     enum rc rc = RC_OK;
     pthread_mutex_lock(&m->outbox_lock);
-    struct outgoing *o = outbox_place(m);
+    struct outgoing *o = outbox_place(m, to);
     if (o == NULL) {
-        rc = err_raise(e, RC_PEER, "rank %d takes no messages: %d are waiting", to, (int)OUTBOX);
+        rc = err_raise(e, RC_PEER, "rank %d takes no messages", to);
     } else {
         if (bytes > 0) {
             memcpy(o->data, msg, bytes);
         }
+        o->to = to;
         const int code = MPI_Isend(o->data, (int)bytes, MPI_BYTE, to, tag, m->comm, &o->request);
         if (code != MPI_SUCCESS) {
             o->request = MPI_REQUEST_NULL;
@@ -370,7 +376,7 @@ static bool outbox_flush(struct coll_mpi *m)
 {
     for (int tries = 0; tries < FLUSH_TRIES; tries++) {
         bool empty = true;
-        (void)outbox_place(m);
+        (void)outbox_place(m, m->base.rank);
         for (int i = 0; i < OUTBOX; i++) {
             empty = empty && m->outbox[i].request == MPI_REQUEST_NULL;
         }

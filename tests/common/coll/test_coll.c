@@ -408,8 +408,8 @@ static void a_receiver_that_takes_nothing_is_named(void **state)
             rc = coll_send(world, 0, TAG_LONG, msg, sizeof msg, &e);
             sent += rc == RC_OK;
         }
-        assert_true(sent >= 32);
-        assert_true(rc == RC_OK || strcmp(e.msg, "rank 0 takes no messages: 32 are waiting") == 0);
+        assert_true(sent >= 8);
+        assert_true(rc == RC_OK || strcmp(e.msg, "rank 0 takes no messages") == 0);
     }
     ok(coll_broadcast(world, &sent, sizeof sent, 1, NULL), &e);
     while (rank == 0 && sent > 0) {
