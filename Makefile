@@ -2,7 +2,6 @@
 # its sources (<dir>_SRC), the folders below it (<dir>_DEPS) and its libraries (<dir>_LIBS).
 MODE  ?= release
 BUILD ?= build
-B     := $(BUILD)/$(MODE)
 V     ?= 0
 Q     := $(if $(filter 1,$(V)),,@)
 SHELL := /bin/bash
@@ -13,6 +12,8 @@ SHELL := /bin/bash
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+# One folder for each mode and compiler, side by side.
+B := $(BUILD)/$(MODE)$(if $(findstring clang,$(CC)),-clang)
 
 WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes \
         -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wswitch-enum \
@@ -22,8 +23,9 @@ OPT_debug   := -O0 -g3
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_cov     := -O0 -g --coverage
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 ifeq ($(OPT_$(MODE)),)
-$(error MODE=$(MODE) is unknown: expected release, debug, asan, tsan or cov)
+$(error MODE=$(MODE) is unknown: expected release, debug, asan, tsan, cov or fuzz)
 endif
 
 # -ffp-contract=off: equal bits from every compiler and for every vector width (Pillow parity, labels).
@@ -67,26 +69,61 @@ $(B)/%.o: %.c
 	@echo "  CC $*"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(ALL_OBJS:.o=.d) $(ALL_TESTS:=.d)
-
-PROG := $(B)/preceptor
-$(PROG): $(foreach d,mpi_launch $(mpi_launch_DEPS),$(call lib,$(d)))
+PROG      := $(B)/preceptor
+PROG_LIBS := $(foreach d,$(call chain,mpi_launch),$(call lib,$(d)))
+$(PROG): $(PROG_LIBS)
 	@echo "  LD $@"
 	$(Q)$(CC) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) -lm
 
+# Programs that the scripts of tests/mpi run under mpirun.
+MPI_TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/mpi/*.c))
+$(MPI_TESTS): $(B)/%: %.c $(PROG_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD $*"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+	    -Wl,--start-group $(PROG_LIBS) -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) -lm
+
+# tests/fuzz/fuzz_X.c: libFuzzer runs it (MODE=fuzz), else replay_main.c does on files.
+FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_DIRS ?= $(DIRS)
+FUZZ_LIBS := $(foreach d,$(FUZZ_DIRS),$(call lib,$(d)))
+FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,tests/fuzz/replay_main.c)
+$(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD $*"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FUZZ_MAIN) \
+	    -Wl,--start-group $(FUZZ_LIBS) -Wl,--end-group $(LDFLAGS) \
+	    $(foreach d,$(FUZZ_DIRS),$($(d)_LIBS)) -lm
+
+-include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
+
 .PHONY: all setup tests unit lint check demo demo-photos study-demo bench clean help
+.PHONY: fuzz fuzz-programs print-build-dir print-tests
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
 setup: ## install the Debian packages that the build needs (nothing when all are there)
 	@scripts/setup
 
-tests: $(ALL_TESTS) ## build every test program
+tests: $(ALL_TESTS) $(MPI_TESTS) ## build every test program
 
 unit: $(ALL_TESTS) ## run unit tests; D=common/image runs one folder's
 	@tests/run-unit $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
 
 lint: ## format, layering, header homes, banned functions, headers that compile alone
-	@tests/lint/run
+	@BUILD_DIR=$(B) tests/lint/run
+
+T ?= 60
+fuzz: ## libFuzzer (clang) on every tests/fuzz/fuzz_*.c, T=60 seconds each
+	@scripts/setup --clang
+	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-programs
+	@tests/fuzz/run $(T) $(FUZZERS:$(B)/%=$(BUILD)/fuzz-clang/%)
+
+fuzz-programs: $(FUZZERS)
+
+print-build-dir:
+	@echo $(B)
+print-tests:
+	@printf '%s\n' $(ALL_TESTS)
 
 check: ## set up, build, lint, and run every test; ends with 'N passed, M failed, K skipped'
 	@scripts/setup
