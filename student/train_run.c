@@ -1,0 +1,593 @@
+#include "student/train_run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/metrics.h"
+#include "common/base/progress.h"
+#include "common/coll/coll.h"
+#include "common/train/checkpoint.h"
+#include "common/train/evaluate_loop.h"
+#include "shards/eval_feed.h"
+#include "student/mix.h"
+#include "student/train_stores.h"
+
+enum { RUN_EVAL_BATCH = 64 };
+
+/* All that a run holds; run_release frees it in the reverse order of making. */
+struct run {
+    const struct train_config *c;
+    const struct verb_call *call;
+    struct coll *control, *data;
+    struct train_stores stores;
+    struct train_rows rows;
+    struct nn_model model;
+    struct trainer_config tc;
+    struct model_info info;
+    struct device *dev;
+    struct trainer *trainer;
+    struct mix *mix;
+    struct net *eval_net;
+    struct metrics *metrics;
+    char digest[HASH_HEX_DIGEST];
+    double crop_pct;
+    int64_t first; /* step that this process began at */
+    double start, loss;
+    struct evaluation eval;
+    bool evaluated;
+};
+
+static enum rc run_model(struct run *r, struct err *e)
+{
+    const struct train_config *c = r->c;
+    const struct nn_family *family = nn_family_find(c->model);
+
+    if (family == NULL) {
+        return err_raise(e, RC_INVAL,
+                         "model '%s' is not in the family: `preceptor models` lists it", c->model);
+    }
+    if (c->in_channels == 2) {
+        return err_raise(e, RC_INVAL, "in_channels is 2: expected 1 (gray) or 3 (colour)");
+    }
+    r->model = (struct nn_model){family, (int)c->in_channels, corpus_classes(r->stores.labeled)};
+    r->crop_pct = c->crop_pct > 0 ? c->crop_pct : family->crop_pct;
+    return train_config_trainer(c, &r->model, corpus_occurrences(r->stores.labeled), &r->tc, e);
+}
+
+static enum rc run_info(struct run *r, struct err *e)
+{
+    struct model_info *m = &r->info;
+    int n = r->model.classes;
+
+    (void)snprintf(m->family, sizeof m->family, "%s", r->model.family->name);
+    m->in_channels = r->model.in_channels;
+    m->train_size = r->tc.net.size;
+    m->crop_pct = r->crop_pct;
+    memcpy(m->mean, r->tc.net.mean, sizeof m->mean);
+    memcpy(m->std, r->tc.net.std, sizeof m->std);
+    (void)snprintf(m->note, sizeof m->note, "preceptor train, run %.16s", r->digest);
+    m->class_names = mem_calloc((size_t)n, sizeof *m->class_names);
+    if (m->class_names == NULL) {
+        return mem_raise(e, "the class list", (size_t)n);
+    }
+    m->classes = n;
+    for (int i = 0; i < n; i++) {
+        m->class_names[i] = mem_strdup(corpus_class(r->stores.labeled, i));
+        if (m->class_names[i] == NULL) {
+            return mem_raise(e, "a class name", 1);
+        }
+    }
+    return RC_OK;
+}
+
+/* Options, stores and the model, checked; nothing is computed yet. */
+static enum rc run_open(struct run *r, struct err *e)
+{
+    enum rc rc = train_stores_open(r->c, &r->stores, e);
+
+    if (rc == RC_OK) {
+        rc = train_config_rows(r->c, &r->rows, e);
+    }
+    if (rc == RC_OK) {
+        rc = run_model(r, e);
+    }
+    if (rc == RC_OK) {
+        rc = train_stores_run_digest(r->c, &r->stores, r->digest, e);
+    }
+    if (rc == RC_OK) {
+        rc = run_info(r, e);
+    }
+    return rc;
+}
+
+static enum rc run_folder(const struct run *r, struct err *e)
+{
+    char *path = fs_join(r->c->out, "recipe.yaml");
+    char *text = NULL;
+    enum rc rc = path == NULL ? mem_raise(e, "a path", 0) : fs_mkdirs(r->c->out, e);
+
+    if (rc == RC_OK) {
+        rc = opts_dump_yaml(train_opts, r->c, &text, e);
+    }
+    if (rc == RC_OK) {
+        rc = fs_write_atomic(path, text, strlen(text), e);
+    }
+    mem_free(text);
+    mem_free(path);
+    return rc;
+}
+
+static enum rc run_load_init(struct run *r, struct err *e)
+{
+    const struct params *p = trainer_params(r->trainer);
+    float *buffer = params_buffer(p);
+    enum rc rc = RC_OK;
+
+    if (buffer == NULL) {
+        return mem_raise(e, "initial weights", p->n_total * sizeof *buffer);
+    }
+    memcpy(buffer, trainer_weights(r->trainer), p->n_total * sizeof *buffer);
+    rc = model_load(r->c->init, p, r->c->replace_head, buffer, e);
+    if (rc == RC_OK) {
+        rc = trainer_restore(r->trainer, buffer, NULL, NULL, 0, e);
+    }
+    mem_free(buffer);
+    return rc;
+}
+
+static enum rc run_trainer(struct run *r, struct err *e)
+{
+    int64_t step = -1;
+    enum rc rc =
+        device_create(r->c->device, coll_threads(r->control, (int)r->c->threads), &r->dev, e);
+
+    if (rc == RC_OK) {
+        rc = trainer_create(r->dev, r->data, &r->tc, &r->trainer, e);
+    }
+    if (rc == RC_OK && r->c->init != NULL) {
+        rc = run_load_init(r, e);
+    }
+    if (rc == RC_OK && r->c->resume) {
+        rc = checkpoint_resume(r->c->out, r->trainer, r->digest, &step, e);
+    }
+    if (rc == RC_OK && step > 0) {
+        log_info("student", "resumed '%s' at step %lld of %lld", r->c->out, (long long)step,
+                 (long long)r->tc.schedule.steps);
+    }
+    if (rc == RC_OK) {
+        r->first = trainer_steps(r->trainer);
+    }
+    return rc;
+}
+
+static enum rc run_mix(struct run *r, struct err *e)
+{
+    struct mix_config mc = {.train = r->c,
+                            .labeled = r->stores.labeled,
+                            .unlabeled = r->stores.unlabeled,
+                            .labels = r->stores.labels,
+                            .selection = r->stores.selection,
+                            .rows = r->rows,
+                            .classes = r->model.classes,
+                            .first_step = r->first,
+                            .steps = r->tc.schedule.steps,
+                            .threads = (int)r->c->decoders};
+    enum rc rc = train_config_augment(r->c, r->tc.net.size, r->model.in_channels, r->crop_pct,
+                                      &mc.augment, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    mc.eval = (struct image_eval){.size = r->tc.net.size,
+                                  .channels = r->model.in_channels,
+                                  .crop_pct = r->crop_pct,
+                                  .filter = IMAGE_BICUBIC};
+    trainer_split(r->trainer, &mc.first_micro, &mc.n_micro);
+    return mix_create(&mc, &r->mix, e);
+}
+
+static enum rc run_eval_net(struct run *r, struct err *e)
+{
+    struct net_config nc = r->tc.net;
+
+    if (r->stores.eval == NULL) {
+        return RC_OK;
+    }
+    nc.training = false;
+    nc.type = DT_F32;
+    nc.batch = RUN_EVAL_BATCH;
+    nc.size = r->c->eval_size != 0 ? (int)r->c->eval_size : r->tc.net.size;
+    return net_create(r->dev, &nc, &r->eval_net, e);
+}
+
+static enum rc run_metrics(struct run *r, struct err *e)
+{
+    char *path = NULL;
+    enum rc rc = RC_OK;
+
+    if (coll_rank(r->control) != 0) {
+        return RC_OK;
+    }
+    path = fs_join(r->c->out, "metrics.jsonl");
+    rc = path == NULL ? mem_raise(e, "a path", 0) : metrics_open(path, r->first, &r->metrics, e);
+    mem_free(path);
+    return rc;
+}
+
+/* Everything that computes. */
+static enum rc run_prepare(struct run *r, struct err *e)
+{
+    enum rc rc = run_trainer(r, e);
+
+    if (rc == RC_OK) {
+        rc = run_mix(r, e);
+    }
+    if (rc == RC_OK) {
+        rc = run_eval_net(r, e);
+    }
+    if (rc == RC_OK) {
+        rc = run_metrics(r, e);
+    }
+    return rc;
+}
+
+static void run_release(struct run *r)
+{
+    metrics_close(r->metrics);
+    evaluation_release(&r->eval);
+    net_destroy(r->eval_net);
+    mix_destroy(r->mix);
+    trainer_destroy(r->trainer);
+    device_destroy(r->dev);
+    model_info_release(&r->info);
+    train_stores_close(&r->stores);
+    coll_destroy(r->data);
+}
+
+static enum rc run_eval_source(void *ctx, const uint8_t **pixels, const int32_t **cls, int *n,
+                               struct err *e)
+{
+    return eval_feed_next(ctx, pixels, cls, n, e);
+}
+
+static enum rc run_evaluate_feed(struct run *r, struct eval_feed **feed, uint64_t *mine,
+                                 struct err *e)
+{
+    struct eval_feed_config fc = {.corpus = r->stores.eval, .batch = RUN_EVAL_BATCH};
+    enum rc rc = net_load(r->eval_net, trainer_ema(r->trainer), e);
+
+    fc.eval =
+        (struct image_eval){.size = r->c->eval_size != 0 ? (int)r->c->eval_size : r->tc.net.size,
+                            .channels = r->model.in_channels,
+                            .crop_pct = r->crop_pct,
+                            .filter = IMAGE_BICUBIC};
+    fc.threads = (int)r->c->decoders;
+    evaluate_split(corpus_occurrences(r->stores.eval), coll_rank(r->control), coll_size(r->control),
+                   &fc.from, &fc.to);
+    *mine = fc.to - fc.from;
+    evaluation_release(&r->eval);
+    if (rc == RC_OK) {
+        rc = evaluation_init(&r->eval, r->model.classes, e);
+    }
+    return rc == RC_OK ? eval_feed_create(&fc, feed, e) : rc;
+}
+
+/* Evaluate the averaged weights. Collective. */
+static enum rc run_evaluate(struct run *r, struct err *e)
+{
+    struct eval_feed *feed = NULL;
+    uint64_t mine = 0;
+    enum rc rc = RC_OK;
+
+    if (r->stores.eval == NULL) {
+        return RC_OK;
+    }
+    rc = coll_agree(r->control, run_evaluate_feed(r, &feed, &mine, e), e);
+    if (rc == RC_OK) {
+        rc = evaluate_net(r->eval_net, RUN_EVAL_BATCH, run_eval_source, feed, NULL, mine,
+                          r->control, &r->eval, e);
+    }
+    eval_feed_destroy(feed);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    r->evaluated = true;
+    log_info("student", "step %lld: top-1 %.2f %% on %lld images",
+             (long long)trainer_steps(r->trainer),
+             100.0 * (double)r->eval.top1 / (double)r->eval.images, (long long)r->eval.images);
+    if (r->metrics != NULL) {
+        metrics_begin(r->metrics, trainer_steps(r->trainer) - 1);
+        metrics_number(r->metrics, "eval_top1",
+                       100.0 * (double)r->eval.top1 / (double)r->eval.images);
+        metrics_number(r->metrics, "eval_nll", r->eval.nll);
+        rc = metrics_end(r->metrics, e);
+    }
+    return coll_agree(r->control, rc, e);
+}
+
+static enum rc run_checkpoint(struct run *r, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (coll_rank(r->control) == 0) {
+        rc = checkpoint_save(r->c->out, r->trainer, &r->info, (int)r->c->keep, r->digest, e);
+    }
+    return coll_agree(r->control, rc, e);
+}
+
+static enum rc run_record(struct run *r, const struct trainer_stats *s, double seconds,
+                          struct err *e)
+{
+    int64_t step = trainer_steps(r->trainer) - 1;
+    double images = (double)(r->rows.labeled + r->rows.unlabeled);
+
+    if (r->metrics == NULL || (step % r->c->log_every != 0 && !s->skipped)) {
+        return RC_OK;
+    }
+    metrics_begin(r->metrics, step);
+    metrics_number(r->metrics, "loss", s->loss);
+    metrics_number(r->metrics, "lr", s->lr);
+    metrics_number(r->metrics, "grad_norm", s->grad_norm);
+    metrics_number(r->metrics, "skipped", s->skipped);
+    metrics_number(r->metrics, "images_per_second", images / fmax(seconds, 1e-9));
+    metrics_number(r->metrics, "compute_s", s->compute_s);
+    metrics_number(r->metrics, "wait_input_s", s->wait_input_s);
+    metrics_number(r->metrics, "wait_comm_s", s->wait_comm_s);
+    return metrics_end(r->metrics, e);
+}
+
+/* Whether anybody was asked to stop: all ranks must leave at the same step. */
+static enum rc run_stopped(const struct run *r, bool *stop, struct err *e)
+{
+    int32_t any = r->call->stop != NULL && *r->call->stop != 0;
+    enum rc rc = coll_allreduce(r->control, &any, 1, COLL_I32, COLL_MAX, e);
+
+    *stop = any != 0;
+    return rc;
+}
+
+/* What is due after a step: records, evaluation, checkpoint, a stop. */
+static enum rc run_after_step(struct run *r, const struct trainer_stats *s, double seconds,
+                              struct err *e)
+{
+    int64_t done = trainer_steps(r->trainer);
+    bool last = done == r->tc.schedule.steps;
+    bool stop = false;
+    enum rc rc = coll_agree(r->control, run_record(r, s, seconds, e), e);
+
+    if (rc == RC_OK) {
+        rc = run_stopped(r, &stop, e);
+    }
+    if (rc == RC_OK && r->c->eval_every > 0 && done % r->c->eval_every == 0 && !last && !stop) {
+        rc = run_evaluate(r, e);
+    }
+    if (rc == RC_OK && !last && (stop || done % r->c->checkpoint_every == 0)) {
+        rc = run_checkpoint(r, e);
+    }
+    if (rc == RC_OK && stop && !last) {
+        rc =
+            err_raise(e, RC_REQUEUE,
+                      "stopped on request after step %lld of %lld, saved in '%s': the same command "
+                      "goes on",
+                      (long long)done, (long long)r->tc.schedule.steps, r->c->out);
+    }
+    return rc;
+}
+
+static enum rc run_steps(struct run *r, struct err *e)
+{
+    double norm = mix_norm(r->c, &r->rows);
+    struct trainer_stats s = {0};
+    struct progress p;
+    char detail[96];
+    enum rc rc = RC_OK;
+
+    progress_begin(&p, r->stores.unlabeled != NULL ? "student" : "train", "steps",
+                   r->tc.schedule.steps, r->first);
+    while (rc == RC_OK && trainer_steps(r->trainer) < r->tc.schedule.steps) {
+        double t = clock_now();
+
+        rc = trainer_step(r->trainer, mix_next, r->mix, norm, &s, e);
+        if (rc == RC_OK) {
+            r->loss = s.loss;
+            t = clock_now() - t;
+            (void)snprintf(detail, sizeof detail,
+                           "loss %.3f | lr %.3g | %.0f img/s | io wait %.0f %%", s.loss, s.lr,
+                           (r->rows.labeled + r->rows.unlabeled) / fmax(t, 1e-9),
+                           100 * s.wait_input_s / fmax(t, 1e-9));
+            progress_update(&p, trainer_steps(r->trainer), detail);
+            rc = run_after_step(r, &s, t, e);
+        }
+    }
+    progress_end(&p, detail);
+    return rc;
+}
+
+static json_t *run_result(const struct run *r, const char *model_path)
+{
+    double seconds = clock_now() - r->start;
+    double images =
+        (double)(trainer_steps(r->trainer) - r->first) * (r->rows.labeled + r->rows.unlabeled);
+    json_t *o =
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I}", "model", model_path, "family",
+                  r->model.family->name, "run_digest", r->digest, "steps",
+                  (json_int_t)trainer_steps(r->trainer), "first_step", (json_int_t)r->first,
+                  "images", images, "seconds", seconds, "images_per_second",
+                  images / fmax(seconds, 1e-9), "loss", r->loss, "labeled_a_step",
+                  (json_int_t)r->rows.labeled, "unlabeled_a_step", (json_int_t)r->rows.unlabeled);
+
+    if (o != NULL && r->evaluated) {
+        double n = (double)r->eval.images;
+
+        (void)json_object_set_new(o, "top1", json_real(100.0 * (double)r->eval.top1 / n));
+        (void)json_object_set_new(o, "top5", json_real(100.0 * (double)r->eval.top5 / n));
+        (void)json_object_set_new(o, "eval_images", json_integer(r->eval.images));
+    }
+    return o;
+}
+
+/* The model and the result, on rank 0. */
+static enum rc run_finish(struct run *r, json_t **result, struct err *e)
+{
+    char *model = fs_join(r->c->out, "model.safetensors");
+    char *path = fs_join(r->c->out, "result.json");
+    json_t *o = NULL;
+    enum rc rc = model == NULL || path == NULL ? mem_raise(e, "a path", 0) : RC_OK;
+
+    if (rc == RC_OK) {
+        rc = model_save(model, trainer_params(r->trainer), trainer_ema(r->trainer), &r->info, e);
+    }
+    if (rc == RC_OK) {
+        o = run_result(r, model);
+        rc = o == NULL ? mem_raise(e, "the result", 0) : json_write(path, o, e);
+    }
+    if (rc == RC_OK) {
+        *result = o;
+        o = NULL;
+    }
+    json_decref(o);
+    mem_free(path);
+    mem_free(model);
+    return rc;
+}
+
+/* A run that is done already: its result, on every rank. */
+static enum rc run_done_already(const struct run *r, json_t **result, bool *done, struct err *e)
+{
+    char *path = fs_join(r->c->out, "result.json");
+    const char *digest = NULL;
+    json_t *o = NULL;
+    enum rc rc = path == NULL ? mem_raise(e, "a path", 0) : RC_OK;
+
+    *done = false;
+    if (rc == RC_OK && r->c->resume && fs_exists(path)) {
+        rc = json_read(path, &o, e);
+        if (rc == RC_OK) {
+            rc = json_get_string(o, path, "run_digest", &digest, e);
+        }
+        if (rc == RC_OK && strcmp(digest, r->digest) != 0) {
+            rc = err_raise(e, RC_INVAL,
+                           "'%s' holds a finished run of another recipe or data: choose another "
+                           "--out, or --no-resume to replace it",
+                           r->c->out);
+        }
+        *done = rc == RC_OK;
+    }
+    if (*done) {
+        *result = o;
+        o = NULL;
+    }
+    json_decref(o);
+    mem_free(path);
+    return rc;
+}
+
+static enum rc run_all(struct run *r, json_t **result, struct err *e)
+{
+    enum rc rc = coll_agree(r->control, run_prepare(r, e), e);
+
+    if (rc == RC_OK) {
+        log_info("student",
+                 "%s, %d px, %d classes: %lld steps of %d labeled + %d unlabeled images in %d "
+                 "micro-batches, lr %g, %d rank%s",
+                 r->model.family->name, r->tc.net.size, r->model.classes,
+                 (long long)r->tc.schedule.steps, r->rows.labeled, r->rows.unlabeled,
+                 r->rows.micro_batches, r->tc.schedule.lr, coll_size(r->control),
+                 coll_size(r->control) == 1 ? "" : "s");
+        rc = run_steps(r, e);
+    }
+    if (rc == RC_OK) {
+        rc = run_evaluate(r, e);
+    }
+    if (rc == RC_OK) {
+        rc = coll_rank(r->control) == 0 ? run_finish(r, result, e) : RC_OK;
+        rc = coll_agree(r->control, rc, e);
+    }
+    return rc;
+}
+
+enum rc train_run(const struct train_config *c, const struct verb_call *call, json_t **result,
+                  struct err *e)
+{
+    struct run r = {.c = c, .call = call, .control = call->control, .start = clock_now()};
+    bool done = false;
+    enum rc rc = c->out == NULL ? err_raise(e, RC_USAGE, "train needs --out, a folder for the run")
+                                : run_open(&r, e);
+
+    *result = NULL;
+    if (rc == RC_OK) {
+        rc = run_done_already(&r, result, &done, e);
+    }
+    if (rc == RC_OK && !done && coll_rank(r.control) == 0) {
+        rc = run_folder(&r, e);
+    }
+    rc = coll_agree(r.control, rc, e);
+    if (rc == RC_OK && done) {
+        log_info("student", "'%s' is done already", c->out);
+    }
+    if (rc == RC_OK && !done) {
+        rc = coll_dup(r.control, &r.data, e);
+    }
+    if (rc == RC_OK && !done) {
+        rc = run_all(&r, result, e);
+    }
+    run_release(&r);
+    return rc;
+}
+
+static void run_print_curve(const struct schedule *s)
+{
+    printf("learning rate:\n");
+    for (int i = 0; i <= 10; i++) {
+        int64_t step = s->steps * i / 10;
+
+        if (step == s->steps) {
+            step = s->steps - 1;
+        }
+        printf("  step %10lld  %.6g\n", (long long)step, schedule_lr(s, step));
+    }
+}
+
+static void run_print_cost(const struct run *r)
+{
+    double rows = r->rows.labeled + r->rows.unlabeled;
+    double flops = 2 * nn_model_macs(&r->model, r->tc.net.size);
+    double steps = (double)r->tc.schedule.steps;
+
+    printf("\nmodel       %s, %d px, %d classes, %llu parameters, %.3f GFLOP an image forward\n",
+           r->model.family->name, r->tc.net.size, r->model.classes,
+           (unsigned long long)nn_model_parameters(&r->model), flops / 1e9);
+    printf("step        %d labeled + %d unlabeled images in %d micro-batches\n", r->rows.labeled,
+           r->rows.unlabeled, r->rows.micro_batches);
+    printf("run         %lld steps, %.0f images, about %.3g FLOP (three forward passes an image)\n",
+           (long long)r->tc.schedule.steps, steps * rows, 3 * flops * steps * rows);
+    if (r->c->lr_scaling) {
+        printf("lr          %g a 256 rows x %g rows / 256 = %g, warm-up %lld steps\n", r->c->lr,
+               r->tc.schedule.lr / r->c->lr * 256, r->tc.schedule.lr,
+               (long long)r->tc.schedule.warmup);
+    }
+}
+
+enum rc train_dry_run(const struct train_config *c, struct err *e)
+{
+    struct run r = {.c = c};
+    char *text = NULL;
+    enum rc rc = run_open(&r, e);
+
+    if (rc == RC_OK) {
+        rc = opts_dump_yaml(train_opts, c, &text, e);
+    }
+    if (rc == RC_OK) {
+        fputs(text, stdout);
+        run_print_cost(&r);
+        run_print_curve(&r.tc.schedule);
+    }
+    mem_free(text);
+    run_release(&r);
+    return rc;
+}
