@@ -98,7 +98,7 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
 .PHONY: all setup tests unit lint check demo demo-photos study-demo bench clean help
-.PHONY: fuzz fuzz-programs print-build-dir print-tests
+.PHONY: fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
 setup: ## install the Debian packages that the build needs (nothing when all are there)
@@ -122,6 +122,8 @@ fuzz-programs: $(FUZZERS)
 
 print-build-dir:
 	@echo $(B)
+print-strict-flags:
+	@echo $(CPPFLAGS) $(WARN)
 print-tests:
 	@printf '%s\n' $(ALL_TESTS)
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/fs.h"
+#include "common/base/json.h"
 #include "common/base/mem.h"
 
 enum { METRICS_LINE = 16384 };

@@ -381,8 +381,8 @@ enum rc opts_dump_yaml(const struct opt *table, const void *cfg, char **out, str
     return RC_OK;
 }
 
-enum rc opts_parse_only(const struct opt *table, void *cfg, int argc, char **argv,
-                        const char *verb, bool *help, struct err *e)
+enum rc opts_parse_only(const struct opt *table, void *cfg, int argc, char **argv, const char *verb,
+                        bool *help, struct err *e)
 {
     const char **rest = mem_calloc((size_t)argc + 1, sizeof *rest);
     int n = 0;
