@@ -24,6 +24,8 @@ const struct opt train_opts[] = {
     {"replace_head", OPT_BOOL, AT(replace_head), "false", 0, 0, NULL, NULL, "with --init: draw a new head when the class count differs"},
     {"resume", OPT_BOOL, AT(resume), "true", 0, 0, NULL, NULL, "go on from the newest checkpoint in RUN if it belongs to the same run"},
     {"dry_run", OPT_BOOL, AT(dry_run), "false", 0, 0, NULL, NULL, "print the resolved recipe, its cost and its learning-rate curve, and stop"},
+    {"dry_run_images", OPT_INT, AT(dry_run_images), "1281167", 1, 1e12, NULL, "N", "labeled images to assume in a dry run without --data (ImageNet's)"},
+    {"dry_run_classes", OPT_INT, AT(dry_run_classes), "1000", 1, 65536, NULL, "N", "classes to assume in a dry run without --data"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON on standard output"},
     {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cpu or ref"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
@@ -165,9 +167,26 @@ void train_config_release(struct train_config *c)
     opts_release(train_opts, c);
 }
 
+enum rc train_config_model(const struct train_config *c, int classes, struct nn_model *out,
+                           struct err *e)
+{
+    const struct nn_family *family = nn_family_find(c->model);
+
+    if (family == NULL) {
+        return err_raise(e, RC_INVAL,
+                         "model '%s' is not in the family: `preceptor models` lists it", c->model);
+    }
+    if (c->in_channels == 2) {
+        return err_raise(e, RC_INVAL, "in_channels is 2: expected 1 (gray) or 3 (colour)");
+    }
+    *out = (struct nn_model){family, (int)c->in_channels, classes};
+    return RC_OK;
+}
+
 enum rc train_config_rows(const struct train_config *c, struct train_rows *out, struct err *e)
 {
-    double unlabeled = c->unlabeled == NULL ? 0 : (double)c->batch * c->unlabeled_ratio;
+    bool mixed = c->unlabeled != NULL || (c->dry_run && c->data == NULL);
+    double unlabeled = mixed ? (double)c->batch * c->unlabeled_ratio : 0;
     int64_t u = llround(unlabeled);
     int64_t rows = c->batch + u;
     int64_t micro = c->micro_batch == 0 ? rows : c->micro_batch;

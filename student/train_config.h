@@ -20,7 +20,7 @@ struct train_config {
     /* where */
     char *recipe, *section, *out, *data, *unlabeled, *labels, *selection, *eval_data, *init, *device;
     bool resume, replace_head, dry_run, json;
-    int64_t threads, decoders;
+    int64_t threads, decoders, dry_run_images, dry_run_classes;
     /* network */
     char *model, *mean, *std;
     int64_t in_channels, size, eval_size;
@@ -58,6 +58,10 @@ NODISCARD enum rc train_config_parse(int argc, char **argv, struct train_config 
                                      struct err *e);
 void train_config_release(struct train_config *c);
 
+/** The model that the options name. RC_INVAL names the option. */
+NODISCARD enum rc train_config_model(const struct train_config *c, int classes,
+                                     struct nn_model *out, struct err *e);
+
 /** Rows of a step: what the batch and its ratio come to. Equal mixes in every micro-batch. */
 struct train_rows {
     int labeled, unlabeled;   /* of a step */
@@ -65,7 +69,8 @@ struct train_rows {
     int micro_labeled, micro_unlabeled;
 };
 
-/** RC_INVAL when the micro-batch does not divide the batch into equal mixes: says which would. */
+/** Without an unlabeled corpus (and not in a dry run) a step has labeled rows alone.
+ * RC_INVAL when the micro-batch does not divide the batch into equal mixes: says which would. */
 NODISCARD enum rc train_config_rows(const struct train_config *c, struct train_rows *out,
                                     struct err *e);
 

@@ -44,19 +44,13 @@ struct run {
 
 static enum rc run_model(struct run *r, struct err *e)
 {
-    const struct train_config *c = r->c;
-    const struct nn_family *family = nn_family_find(c->model);
+    enum rc rc = train_config_model(r->c, corpus_classes(r->stores.labeled), &r->model, e);
 
-    if (family == NULL) {
-        return err_raise(e, RC_INVAL,
-                         "model '%s' is not in the family: `preceptor models` lists it", c->model);
+    if (rc != RC_OK) {
+        return rc;
     }
-    if (c->in_channels == 2) {
-        return err_raise(e, RC_INVAL, "in_channels is 2: expected 1 (gray) or 3 (colour)");
-    }
-    r->model = (struct nn_model){family, (int)c->in_channels, corpus_classes(r->stores.labeled)};
-    r->crop_pct = c->crop_pct > 0 ? c->crop_pct : family->crop_pct;
-    return train_config_trainer(c, &r->model, corpus_occurrences(r->stores.labeled), &r->tc, e);
+    r->crop_pct = r->c->crop_pct > 0 ? r->c->crop_pct : r->model.family->crop_pct;
+    return train_config_trainer(r->c, &r->model, corpus_occurrences(r->stores.labeled), &r->tc, e);
 }
 
 static enum rc run_info(struct run *r, struct err *e)
@@ -536,58 +530,6 @@ enum rc train_run(const struct train_config *c, const struct verb_call *call, js
     if (rc == RC_OK && !done) {
         rc = run_all(&r, result, e);
     }
-    run_release(&r);
-    return rc;
-}
-
-static void run_print_curve(const struct schedule *s)
-{
-    printf("learning rate:\n");
-    for (int i = 0; i <= 10; i++) {
-        int64_t step = s->steps * i / 10;
-
-        if (step == s->steps) {
-            step = s->steps - 1;
-        }
-        printf("  step %10lld  %.6g\n", (long long)step, schedule_lr(s, step));
-    }
-}
-
-static void run_print_cost(const struct run *r)
-{
-    double rows = r->rows.labeled + r->rows.unlabeled;
-    double flops = 2 * nn_model_macs(&r->model, r->tc.net.size);
-    double steps = (double)r->tc.schedule.steps;
-
-    printf("\nmodel       %s, %d px, %d classes, %llu parameters, %.3f GFLOP an image forward\n",
-           r->model.family->name, r->tc.net.size, r->model.classes,
-           (unsigned long long)nn_model_parameters(&r->model), flops / 1e9);
-    printf("step        %d labeled + %d unlabeled images in %d micro-batches\n", r->rows.labeled,
-           r->rows.unlabeled, r->rows.micro_batches);
-    printf("run         %lld steps, %.0f images, about %.3g FLOP (three forward passes an image)\n",
-           (long long)r->tc.schedule.steps, steps * rows, 3 * flops * steps * rows);
-    if (r->c->lr_scaling) {
-        printf("lr          %g a 256 rows x %g rows / 256 = %g, warm-up %lld steps\n", r->c->lr,
-               r->tc.schedule.lr / r->c->lr * 256, r->tc.schedule.lr,
-               (long long)r->tc.schedule.warmup);
-    }
-}
-
-enum rc train_dry_run(const struct train_config *c, struct err *e)
-{
-    struct run r = {.c = c};
-    char *text = NULL;
-    enum rc rc = run_open(&r, e);
-
-    if (rc == RC_OK) {
-        rc = opts_dump_yaml(train_opts, c, &text, e);
-    }
-    if (rc == RC_OK) {
-        fputs(text, stdout);
-        run_print_cost(&r);
-        run_print_curve(&r.tc.schedule);
-    }
-    mem_free(text);
     run_release(&r);
     return rc;
 }

@@ -21,7 +21,4 @@
 NODISCARD enum rc train_run(const struct train_config *c, const struct verb_call *call,
                             json_t **result, struct err *e);
 
-/** Print the resolved recipe, cost and learning-rate curve; nothing is made. */
-NODISCARD enum rc train_dry_run(const struct train_config *c, struct err *e);
-
 #endif

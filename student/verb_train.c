@@ -3,6 +3,7 @@
 #include "common/base/mem.h"
 #include "common/coll/coll.h"
 #include "student/student_verbs.h"
+#include "student/train_dry_run.h"
 #include "student/train_run.h"
 
 static const struct opt_usage train_usage = {
