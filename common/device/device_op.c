@@ -1,0 +1,255 @@
+#include <stdio.h>
+
+#include "common/device/device_impl.h"
+
+/* Which member of op_desc.u an operation uses. */
+enum form { FORM_CONV, FORM_MAP, FORM_LOSS, FORM_NORMALIZE, FORM_SGD };
+
+struct op_info {
+    const char *name;
+    enum form form;
+    int n_args;
+    unsigned optional;  /* bit i: argument i may be NULL */
+    unsigned if_gate;   /* bit i: argument i is needed only with a gate */
+    unsigned if_keep;   /* ... with keep */
+    unsigned if_bias;   /* ... with a bias */
+};
+
+#define ARG(i) (1u << (i))
+
+/* clang-format off */
+static const struct op_info infos[OP_KIND_N] = {
+    [OP_CONV]             = {"conv",             FORM_CONV,      2},
+    [OP_CONV_BWD_DATA]    = {"conv_bwd_data",    FORM_CONV,      2},
+    [OP_CONV_BWD_WEIGHTS] = {"conv_bwd_weights", FORM_CONV,      4, .if_bias = ARG(3)},
+    [OP_BN_ACT]           = {"bn_act",           FORM_MAP,       7},
+    [OP_BN_ACT_BWD]       = {"bn_act_bwd",       FORM_MAP,       7},
+    [OP_BN_INFER]         = {"bn_infer",         FORM_MAP,       4},
+    [OP_GATE_ADD_ACT]     = {"gate_add_act",     FORM_MAP,       5, .if_gate = ARG(2), .if_keep = ARG(3)},
+    [OP_GATE_ADD_ACT_BWD] = {"gate_add_act_bwd", FORM_MAP,       8, .if_gate = ARG(3) | ARG(7), .if_keep = ARG(4)},
+    [OP_AVG_POOL2]        = {"avg_pool2",        FORM_MAP,       2},
+    [OP_AVG_POOL2_BWD]    = {"avg_pool2_bwd",    FORM_MAP,       2},
+    [OP_GLOBAL_POOL]      = {"global_pool",      FORM_MAP,       2},
+    [OP_GLOBAL_POOL_BWD]  = {"global_pool_bwd",  FORM_MAP,       2},
+    [OP_RELU_BWD]         = {"relu_bwd",         FORM_MAP,       3},
+    [OP_SIGMOID]          = {"sigmoid",          FORM_MAP,       2},
+    [OP_SIGMOID_BWD]      = {"sigmoid_bwd",      FORM_MAP,       3},
+    [OP_MUL_ROW]          = {"mul_row",          FORM_MAP,       3},
+    [OP_ADD]              = {"add",              FORM_MAP,       3},
+    [OP_SOFTMAX_CE]       = {"softmax_ce",       FORM_LOSS,      6, .optional = ARG(4) | ARG(5)},
+    [OP_NORMALIZE]        = {"normalize",        FORM_NORMALIZE, 2},
+    [OP_SGD]              = {"sgd",              FORM_SGD,       5, .optional = ARG(3)},
+};
+/* clang-format on */
+
+enum { DIM_MAX = 1 << 24 };
+static const double ELEMENTS_MAX = 1e12; /* of one tensor: keeps every index in size_t */
+
+const char *device_op_name(enum op_kind kind)
+{
+    return (unsigned)kind < OP_KIND_N ? infos[kind].name : "?";
+}
+
+int device_op_n_args(enum op_kind kind)
+{
+    return infos[kind].n_args;
+}
+
+bool device_op_arg_optional(const struct op_desc *op, int i)
+{
+    const struct op_info *info = &infos[op->kind];
+    unsigned optional = info->optional;
+
+    if (info->form == FORM_MAP) {
+        optional |= op->u.map.with_gate ? 0 : info->if_gate;
+        optional |= op->u.map.with_keep ? 0 : info->if_keep;
+    }
+    if (info->form == FORM_CONV) {
+        optional |= op->u.conv.with_bias ? 0 : info->if_bias;
+    }
+    return (optional & ARG(i)) != 0;
+}
+
+int device_op_conv_out(const struct op_conv *o, int h)
+{
+    return (h + 2 * o->pad - o->r) / o->stride + 1;
+}
+
+static bool dims_ok(int n, int h, int w, int c)
+{
+    const int d[4] = {n, h, w, c};
+    double elements = 1;
+
+    for (int i = 0; i < 4; i++) {
+        if (d[i] < 1 || d[i] > DIM_MAX) {
+            return false;
+        }
+        elements *= d[i];
+    }
+    return elements <= ELEMENTS_MAX;
+}
+
+static bool real(enum dtype t)
+{
+    return t == DT_F32 || t == DT_BF16;
+}
+
+static enum rc check_type(const char *name, enum dtype t, struct err *e)
+{
+    if (!real(t)) {
+        return err_raise(e, RC_INVAL, "%s: type %s where f32 or bf16 is needed", name,
+                         dtype_name(t));
+    }
+    return RC_OK;
+}
+
+static enum rc check_conv(const char *name, const struct op_conv *o, struct err *e)
+{
+    if (!dims_ok(o->n, o->h, o->w, o->c) || o->k < 1 || o->k > DIM_MAX) {
+        return err_raise(e, RC_INVAL, "%s: shape %dx%dx%dx%d -> %d channels cannot be", name, o->n,
+                         o->h, o->w, o->c, o->k);
+    }
+    if (o->r < 1 || o->r % 2 == 0 || o->r > 15 || o->stride < 1 || o->stride > 15 || o->pad < 0 ||
+        o->pad >= o->r || o->h + 2 * o->pad < o->r || o->w + 2 * o->pad < o->r) {
+        return err_raise(e, RC_INVAL, "%s: kernel %d, stride %d, pad %d do not fit %dx%d pixels",
+                         name, o->r, o->stride, o->pad, o->h, o->w);
+    }
+    if (o->c_weights < 0 || o->c_weights > o->c) {
+        return err_raise(e, RC_INVAL, "%s: weights of %d input channels for an input of %d", name,
+                         o->c_weights, o->c);
+    }
+    if (!dims_ok(o->n, device_op_conv_out(o, o->h), device_op_conv_out(o, o->w), o->k) ||
+        !dims_ok(o->k, o->r, o->r, o->c)) {
+        return err_raise(e, RC_INVAL, "%s: output or weights of %dx%dx%dx%d -> %d are too large",
+                         name, o->n, o->h, o->w, o->c, o->k);
+    }
+    return check_type(name, o->type, e);
+}
+
+static enum rc check_map(enum op_kind kind, const struct op_map *o, struct err *e)
+{
+    const char *name = device_op_name(kind);
+
+    if (!dims_ok(o->n, o->h, o->w, o->c)) {
+        return err_raise(e, RC_INVAL, "%s: shape %dx%dx%dx%d cannot be", name, o->n, o->h, o->w,
+                         o->c);
+    }
+    if (kind == OP_BN_ACT && !(o->eps > 0)) {
+        return err_raise(e, RC_INVAL, "%s: eps %g must be above 0", name, (double)o->eps);
+    }
+    return check_type(name, o->type, e);
+}
+
+static enum rc check_normalize(const struct op_normalize *o, struct err *e)
+{
+    if (!dims_ok(o->n, o->h, o->w, o->c_out) || o->c_in < 1 || o->c_in > 4 ||
+        o->c_out < o->c_in) {
+        return err_raise(e, RC_INVAL, "normalize: shape %dx%dx%dx%d -> %d channels cannot be", o->n,
+                         o->h, o->w, o->c_in, o->c_out);
+    }
+    for (int c = 0; c < o->c_in; c++) {
+        if (!(o->std[c] > 0)) {
+            return err_raise(e, RC_INVAL, "normalize: std[%d] = %g must be above 0", c,
+                             (double)o->std[c]);
+        }
+    }
+    return check_type("normalize", o->type, e);
+}
+
+enum rc device_op_check(const struct op_desc *op, struct err *e)
+{
+    if ((unsigned)op->kind >= OP_KIND_N) {
+        return err_raise(e, RC_INVAL, "operation %d is unknown", (int)op->kind);
+    }
+    switch (infos[op->kind].form) {
+    case FORM_CONV:
+        return check_conv(infos[op->kind].name, &op->u.conv, e);
+    case FORM_MAP:
+        return check_map(op->kind, &op->u.map, e);
+    case FORM_NORMALIZE:
+        return check_normalize(&op->u.normalize, e);
+    case FORM_LOSS:
+        if (!dims_ok(op->u.loss.n, 1, 1, op->u.loss.classes)) {
+            return err_raise(e, RC_INVAL, "softmax_ce: %d rows of %d classes cannot be",
+                             op->u.loss.n, op->u.loss.classes);
+        }
+        return check_type("softmax_ce", op->u.loss.type, e);
+    case FORM_SGD:
+        if (op->u.sgd.n == 0 || !(op->u.sgd.momentum >= 0 && op->u.sgd.momentum <= 1)) {
+            return err_raise(e, RC_INVAL, "sgd: %zu elements with momentum %g cannot be",
+                             op->u.sgd.n, (double)op->u.sgd.momentum);
+        }
+        return RC_OK;
+    }
+    return RC_OK;
+}
+
+void device_op_describe(const struct op_desc *op, const char *impl, char *out, size_t size)
+{
+    const struct op_info *info = &infos[op->kind];
+    const struct op_conv *v = &op->u.conv;
+    const struct op_map *m = &op->u.map;
+    const struct op_normalize *z = &op->u.normalize;
+    char shape[PLAN_DESCRIBE_MAX];
+
+    switch (info->form) {
+    case FORM_CONV:
+        (void)snprintf(shape, sizeof shape, "%dx%dx%dx%d -> %d r%d s%d%s%s %s", v->n, v->h, v->w,
+                       v->c, v->k, v->r, v->stride, v->with_bias ? " bias" : "",
+                       v->relu && op->kind == OP_CONV ? " relu" : "", dtype_name(v->type));
+        break;
+    case FORM_MAP:
+        (void)snprintf(shape, sizeof shape, "%dx%dx%dx%d%s%s%s %s", m->n, m->h, m->w, m->c,
+                       m->relu ? " relu" : "", m->with_gate ? " gate" : "",
+                       m->with_keep ? " keep" : "", dtype_name(m->type));
+        break;
+    case FORM_NORMALIZE:
+        (void)snprintf(shape, sizeof shape, "%dx%dx%dx%d -> %d %s", z->n, z->h, z->w, z->c_in,
+                       z->c_out, dtype_name(z->type));
+        break;
+    case FORM_LOSS:
+        (void)snprintf(shape, sizeof shape, "%dx%d %s", op->u.loss.n, op->u.loss.classes,
+                       dtype_name(op->u.loss.type));
+        break;
+    case FORM_SGD:
+        (void)snprintf(shape, sizeof shape, "%zu f32", op->u.sgd.n);
+        break;
+    }
+    (void)snprintf(out, size, impl[0] != 0 ? "%s %s (%s)" : "%s %s%s", info->name, shape, impl);
+}
+
+/* Multiply-adds count twice; of the rest one an element and operation of its formula. */
+double device_op_flops(const struct op_desc *op)
+{
+    static const double per_element[OP_KIND_N] = {
+        [OP_BN_ACT] = 8,      [OP_BN_ACT_BWD] = 12,      [OP_BN_INFER] = 2,
+        [OP_GATE_ADD_ACT] = 2, [OP_GATE_ADD_ACT_BWD] = 4, [OP_AVG_POOL2] = 1,
+        [OP_AVG_POOL2_BWD] = 1, [OP_GLOBAL_POOL] = 1,     [OP_GLOBAL_POOL_BWD] = 1,
+        [OP_RELU_BWD] = 1,    [OP_SIGMOID] = 10,         [OP_SIGMOID_BWD] = 3,
+        [OP_MUL_ROW] = 1,     [OP_ADD] = 1,              [OP_SOFTMAX_CE] = 20,
+        [OP_NORMALIZE] = 3,   [OP_SGD] = 9,
+    };
+    const struct op_conv *v = &op->u.conv;
+    const struct op_map *m = &op->u.map;
+    const struct op_normalize *z = &op->u.normalize;
+    double count = 0;
+
+    switch (infos[op->kind].form) {
+    case FORM_CONV:
+        return 2.0 * v->n * device_op_conv_out(v, v->h) * device_op_conv_out(v, v->w) *
+               (double)v->k * v->r * v->r * (v->c_weights > 0 ? v->c_weights : v->c);
+    case FORM_MAP:
+        count = (double)m->n * m->h * m->w * m->c;
+        break;
+    case FORM_NORMALIZE:
+        count = (double)z->n * z->h * z->w * z->c_in;
+        break;
+    case FORM_LOSS:
+        count = (double)op->u.loss.n * op->u.loss.classes;
+        break;
+    case FORM_SGD:
+        count = (double)op->u.sgd.n;
+        break;
+    }
+    return per_element[op->kind] * count;
+}
