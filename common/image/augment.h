@@ -35,20 +35,27 @@ struct augment {
     double op_prob;            /* probability that a drawn operation is applied: tf 1, timm 0.5 */
     enum augment_flavor flavor;
     uint32_t ops;              /* bit set of enum augment_op drawn from, uniformly */
-    double translate_const;    /* tf: pixels at M = 10 (100, Model Garden 10) */
+    double translate_const;    /* pixels at M = 10; 0: tf 100 (Model Garden's recipes 10), timm
+                                  0.45 of the side */
     double cutout_const;       /* tf: half side at M = 10 (40) */
     double cutout_prob;        /* cutout after the layers, apart from RandAugment's own */
     int cutout_px;             /* its side */
+    int fill;                  /* of geometry (timm) and cutout: 0..255; -1 tf 128, timm the mean
+                                  colour 124, 116, 104 or gray 128 */
 };
 
 /** Defaults of the paper's code (RRC, flip, N = 2, M = 10, tf, all 16 operations + identity). */
 void augment_default(struct augment *a);
 
-/** A bit set from names: "identity,rotate,shear_x" or "all". RC_INVAL names the unknown one. */
+/** A bit set from names: "identity,rotate,shear_x"; "all" (17); "timm" (its 15: neither identity
+ * nor cutout). RC_INVAL names the unknown one. */
 NODISCARD enum rc augment_parse_ops(const char *names, uint32_t *ops, struct err *e);
 
-/** Decode, crop, flip and augment one file into out (size, size, channels). Only the needed region
- * of a JPEG is decoded, at a DCT scale not below the output's. Errors as image_decode. */
+/** Decode, crop, flip and augment one file into out (size, size, channels). Under AUG_CROP_RRC only
+ * the needed region of a JPEG is decoded, at a DCT scale not below the output's; damage below that
+ * region is not seen (pack has seen it). Draws come in this order: crop, flip, then for each layer
+ * operation, whether to apply it, magnitude, sign, cutout's centre, then the last cutout.
+ * Errors as image_decode; RC_INVAL with IMAGE_OK: the configuration is wrong. */
 NODISCARD enum rc augment_file(struct codec *k, const struct augment *a, const void *data,
                                size_t bytes, struct rng *r, uint8_t *out, enum image_reason *why,
                                struct err *e);
