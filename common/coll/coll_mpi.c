@@ -23,7 +23,8 @@ enum {
     OUTBOX_EACH = 8,         /* of them to one rank: a dead one must not silence the others */
     PROGRESS_US = 100,
     FLUSH_US = 200,
-    FLUSH_TRIES = 25000 /* 5 s for the last messages to leave */
+    FLUSH_TRIES = 25000,    /* 5 s for the last messages to leave */
+    FLUSH_TRIES_LOST = 500, /* 0.1 s when some rank will never take them */
 };
 
 /* One a process, shared by its instances. */
@@ -88,17 +89,11 @@ static size_t part_size(const struct coll_mpi *m, size_t left)
 
 static MPI_Datatype mpi_type(enum coll_type type)
 {
-    switch (type) {
-    case COLL_I32:
-        return MPI_INT32_T;
-    case COLL_I64:
-        return MPI_INT64_T;
-    case COLL_F32:
-        return MPI_FLOAT;
-    case COLL_F64:
-        return MPI_DOUBLE;
-    }
-    return MPI_DATATYPE_NULL;
+    const MPI_Datatype types[] = {[COLL_I32] = MPI_INT32_T,
+                                  [COLL_I64] = MPI_INT64_T,
+                                  [COLL_F32] = MPI_FLOAT,
+                                  [COLL_F64] = MPI_DOUBLE};
+    return types[type];
 }
 
 static size_t type_size(enum coll_type type)
@@ -108,15 +103,8 @@ static size_t type_size(enum coll_type type)
 
 static MPI_Op mpi_op(enum coll_op op)
 {
-    switch (op) {
-    case COLL_SUM:
-        return MPI_SUM;
-    case COLL_MIN:
-        return MPI_MIN;
-    case COLL_MAX:
-        return MPI_MAX;
-    }
-    return MPI_OP_NULL;
+    const MPI_Op ops[] = {[COLL_SUM] = MPI_SUM, [COLL_MIN] = MPI_MIN, [COLL_MAX] = MPI_MAX};
+    return ops[op];
 }
 
 /* ---- blocking collectives -------------------------------------------------------------------- */
@@ -371,10 +359,11 @@ static enum rc mpi_poll(struct coll *c, int tag, void *msg, size_t max, size_t *
 
 /* ---- making and ending ----------------------------------------------------------------------- */
 
-/* Whether every message has left; gives the receivers a few seconds. */
+/* Whether every message has left; gives the receivers some time. */
 static bool outbox_flush(struct coll_mpi *m)
 {
-    for (int tries = 0; tries < FLUSH_TRIES; tries++) {
+    const int patience = m->world->abandoned ? FLUSH_TRIES_LOST : FLUSH_TRIES;
+    for (int tries = 0; tries < patience; tries++) {
         bool empty = true;
         (void)outbox_place(m, m->base.rank);
         for (int i = 0; i < OUTBOX; i++) {
@@ -405,7 +394,7 @@ static void mpi_destroy(struct coll *c)
     struct coll_mpi *m = as_mpi(c);
     struct world *w = m->world;
     progress_stop(m);
-    if (m->running > 0 || (!w->abandoned && !outbox_flush(m))) {
+    if (!outbox_flush(m) || m->running > 0) {
         w->abandoned = true; /* something will never complete, and MPI would wait for it */
     }
     if (!w->abandoned) {
@@ -425,6 +414,26 @@ static void mpi_destroy(struct coll *c)
     mem_free(m);
 }
 
+/* Communicators and places among the ranks; MPI's code. */
+static int instance_join(struct coll_mpi *m, MPI_Comm parent)
+{
+    struct coll *b = &m->base;
+    MPI_Comm host = MPI_COMM_NULL;
+    int code = MPI_SUCCESS;
+
+    if ((code = MPI_Comm_dup(parent, &m->comm)) != MPI_SUCCESS ||
+        (code = MPI_Comm_dup(parent, &m->async)) != MPI_SUCCESS ||
+        (code = MPI_Comm_rank(m->comm, &b->rank)) != MPI_SUCCESS ||
+        (code = MPI_Comm_size(m->comm, &b->size)) != MPI_SUCCESS ||
+        (code = MPI_Comm_split_type(m->comm, MPI_COMM_TYPE_SHARED, b->rank, MPI_INFO_NULL,
+                                    &host)) != MPI_SUCCESS ||
+        (code = MPI_Comm_rank(host, &b->local_rank)) != MPI_SUCCESS ||
+        (code = MPI_Comm_size(host, &b->local_size)) != MPI_SUCCESS) {
+        return code;
+    }
+    return MPI_Comm_free(&host);
+}
+
 /* An instance over a duplicate of parent. */
 static enum rc instance_create(struct world *w, MPI_Comm parent, struct coll_mpi **out,
                                struct err *e)
@@ -439,17 +448,7 @@ static enum rc instance_create(struct world *w, MPI_Comm parent, struct coll_mpi
     for (int i = 0; i < OUTBOX; i++) {
         m->outbox[i].request = MPI_REQUEST_NULL;
     }
-    MPI_Comm host = MPI_COMM_NULL;
-    int code = MPI_Comm_dup(parent, &m->comm);
-    code = code == MPI_SUCCESS ? MPI_Comm_dup(parent, &m->async) : code;
-    code = code == MPI_SUCCESS ? MPI_Comm_rank(m->comm, &m->base.rank) : code;
-    code = code == MPI_SUCCESS ? MPI_Comm_size(m->comm, &m->base.size) : code;
-    code = code == MPI_SUCCESS ? MPI_Comm_split_type(m->comm, MPI_COMM_TYPE_SHARED, m->base.rank,
-                                                     MPI_INFO_NULL, &host)
-                               : code;
-    code = code == MPI_SUCCESS ? MPI_Comm_rank(host, &m->base.local_rank) : code;
-    code = code == MPI_SUCCESS ? MPI_Comm_size(host, &m->base.local_size) : code;
-    code = code == MPI_SUCCESS ? MPI_Comm_free(&host) : code;
+    const int code = instance_join(m, parent);
     if (code != MPI_SUCCESS) {
         enum rc rc = mpi_raise(e, m, code, "making a communicator");
         mem_free(m);

@@ -1,16 +1,22 @@
 #!/bin/bash
-# The collective seam on 1, 2 and 3 ranks of a real mpirun.
+# The collective seam and the work service on 1, 2 and 3 ranks of a real mpirun.
+# shellcheck source=tests/mpi/mpi.bash
 . "$(dirname "$0")/mpi.bash"
 
-test_coll=$BIN/tests/common/coll/test_coll
-[ -x "$test_coll" ] || fail "'$test_coll' is not built: run 'make tests'"
+# on_ranks N PROGRAM: every rank of a cmocka program passes.
+on_ranks() {
+    local program=$BIN/tests/$2 name
+    name="${2##*/}-on-$1-ranks"
+    [ -x "$program" ] || fail "$name: '$program' is not built: run 'make tests'"
+    ranks "$1" "$program" >"$WORK/out" 2>&1 || {
+        cat "$WORK/out"
+        fail "$name: a case failed"
+    }
+    [ "$(grep -c '^\[  PASSED  \]' "$WORK/out")" -eq "$1" ] || fail "$name: a rank did not finish"
+    ok "$name"
+}
 
 for n in 1 2 3; do
-    ranks "$n" "$test_coll" >"$WORK/out" 2>&1 || {
-        cat "$WORK/out" >&2
-        fail "the collective seam on $n ranks"
-    }
-    passed=$(grep -c '^\[  PASSED  \] 1[67] test' "$WORK/out")
-    [ "$passed" -eq "$n" ] || fail "$passed of $n ranks passed all tests"
-    echo "ok: $n ranks"
+    on_ranks "$n" common/coll/test_coll
+    on_ranks "$n" labeler/test_work
 done

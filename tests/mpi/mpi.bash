@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the MPI tests. PRECEPTOR is the program under test; the test programs lie beside it.
 set -euo pipefail
 : "${PRECEPTOR:?PRECEPTOR names the program under test}"
@@ -5,11 +6,14 @@ BIN=$(dirname "$PRECEPTOR")
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Open MPI's own start-up and shared blocks are never freed: leaks are looked for without MPI.
-export ASAN_OPTIONS="detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+
+# Results are lines 'ok CASE', 'not ok CASE: why', 'skip CASE: why' (tests/lib.sh).
+ok() {
+    echo "ok $*"
+}
 
 fail() {
-    echo "FAIL: $*" >&2
+    echo "not ok $*"
     exit 1
 }
 
