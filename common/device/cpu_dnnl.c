@@ -17,7 +17,7 @@ struct layout {
 
 /* The geometry of a convolution in oneDNN's terms. */
 struct shape {
-    struct layout src, weights, bias, dst;
+    struct layout src, weights, gradient, bias, dst; /* gradient: of the weights, in f32 */
     dnnl_dims_t stride, pad;
     bool with_bias;
     dnnl_prop_kind_t prop; /* of the forward */
@@ -79,7 +79,7 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
             dilate, s->pad, s->pad, hint, attr);
     } else {
         st = dnnl_convolution_backward_weights_primitive_desc_create(
-            &pd, engine, dnnl_convolution_direct, s->src.md, s->weights.md, bias, s->dst.md,
+            &pd, engine, dnnl_convolution_direct, s->src.md, s->gradient.md, bias, s->dst.md,
             s->stride, dilate, s->pad, s->pad, hint, attr);
     }
     while (st == dnnl_success && !welcome(pd)) {
@@ -138,7 +138,7 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
                                                       s->pad, s->pad);
     } else {
         st = dnnl_convolution_backward_weights_desc_init(&cd, dnnl_convolution_direct, &s->src.md,
-                                                         &s->weights.md, bias, &s->dst.md,
+                                                         &s->gradient.md, bias, &s->dst.md,
                                                          s->stride, s->pad, s->pad);
     }
     if (st == dnnl_success) {
@@ -328,6 +328,7 @@ static void shape_release(struct shape *s)
 {
     layout_release(&s->src);
     layout_release(&s->weights);
+    layout_release(&s->gradient);
     layout_release(&s->bias);
     layout_release(&s->dst);
 }
@@ -335,7 +336,6 @@ static void shape_release(struct shape *s)
 static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct op_conv *o)
 {
     dnnl_data_type_t t = data_type(o->type);
-    dnnl_data_type_t wt = kind == OP_CONV_BWD_WEIGHTS ? dnnl_f32 : t;
     const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
     const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h),
@@ -346,7 +346,10 @@ static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct
     s->pad[0] = s->pad[1] = o->pad;
     s->with_bias = o->with_bias && kind != OP_CONV_BWD_DATA;
     s->prop = kind == OP_CONV ? dnnl_forward_inference : dnnl_forward_training;
-    st = st != dnnl_success ? st : layout_init(&s->weights, 4, weights, wt, dnnl_format_tag_any);
+    st = st != dnnl_success ? st : layout_init(&s->weights, 4, weights, t, dnnl_format_tag_any);
+    st = st != dnnl_success
+             ? st
+             : layout_init(&s->gradient, 4, weights, dnnl_f32, dnnl_format_tag_any);
     st = st != dnnl_success ? st : layout_init(&s->bias, 1, bias, dnnl_f32, dnnl_a);
     return st != dnnl_success ? st : layout_init(&s->dst, 4, dst, t, dnnl_nhwc);
 }

@@ -1,0 +1,209 @@
+/* Every backend x operation x shape against ref. --bench prints times instead. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "tests/common/device/op_harness.h"
+
+/* Tolerances, relative to |ref| + rms of the tensor. f32: both accumulate at most a few thousand
+ * products in single precision. bf16: one rounding of the result may fall to the other side. */
+static const double TOLERANCE_F32 = 1e-5, TOLERANCE_BF16 = 1.0 / 128;
+
+static void compare(const struct harness *ref, const struct harness *t, int arg)
+{
+    const struct harness_arg *a = &t->arg[arg];
+    double tolerance = a->type == DT_BF16 ? TOLERANCE_BF16 : TOLERANCE_F32, square = 0, rms;
+
+    for (size_t i = 0; i < a->n; i++) {
+        square += (double)ref->host[arg][i] * (double)ref->host[arg][i];
+    }
+    rms = sqrt(square / (double)a->n);
+    for (size_t i = 0; i < a->n; i++) {
+        double want = (double)ref->host[arg][i], got = (double)t->host[arg][i];
+
+        if (!(fabs(got - want) <= tolerance * (fabs(want) + rms) + 1e-30)) {
+            fail_msg("%s: argument %d, element %zu is %.9g, ref says %.9g", plan_describe(t->plan),
+                     arg, i, got, want);
+        }
+    }
+}
+
+static void run_both(struct device *ref_device, struct device *d, const struct op_desc *op,
+                     uint64_t seed)
+{
+    struct harness ref, t;
+
+    if (!harness_open(&t, d, op, seed)) {
+        struct device_info info;
+
+        device_describe(d, &info);
+        assert_false(info.has_bf16); /* then nothing of f32 and bf16 may be missing */
+        return;
+    }
+    assert_true(harness_open(&ref, ref_device, op, seed));
+    if (op->kind == OP_BN_ACT_BWD) {
+        harness_bn_saved(&ref, seed + 1);
+        harness_bn_saved(&t, seed + 1);
+    }
+    for (int twice = 0; twice < 2; twice++) { /* a second run finds what the first left */
+        harness_run(&ref);
+        harness_run(&t);
+    }
+    for (int i = 0; i < t.n_args; i++) {
+        if (t.arg[i].dir == OUT || t.arg[i].dir == ADDED) {
+            compare(&ref, &t, i);
+        }
+    }
+    harness_close(&ref);
+    harness_close(&t);
+}
+
+/* Run f for every backend but ref, in both types. */
+static void each_backend(void (*f)(struct device *ref, struct device *d, enum dtype type))
+{
+    struct device *ref;
+
+    must(device_create("ref", 0, &ref, &must_err));
+    for (int i = 0; device_backend_name(i) != NULL; i++) {
+        struct device *d;
+
+        must(device_create(device_backend_name(i), 2, &d, &must_err));
+        f(ref, d, DT_F32);
+        f(ref, d, DT_BF16);
+        device_destroy(d);
+    }
+    device_destroy(ref);
+}
+
+/* clang-format off */
+static const int convs[][9] = {
+    /* n, h, w, c, k, r, stride, pad, c_weights */
+    {2, 28, 28, 1, 16, 3, 1, 1, 0}, {1, 14, 14, 16, 16, 3, 1, 1, 0}, {2, 14, 14, 16, 64, 1, 1, 0, 0},
+    {2, 15, 13, 3, 32, 3, 2, 1, 0}, {1, 9, 11, 32, 32, 3, 1, 1, 0},  {3, 9, 7, 64, 48, 3, 2, 1, 0},
+    {2, 8, 8, 32, 64, 1, 2, 0, 0},  {7, 1, 1, 64, 10, 1, 1, 0, 0},   {5, 1, 1, 16, 4, 1, 1, 0, 0},
+    {5, 1, 1, 4, 16, 1, 1, 0, 0},   {1, 1, 1, 64, 1000, 1, 1, 0, 0}, {2, 6, 5, 5, 7, 3, 1, 1, 0},
+    {2, 6, 5, 24, 40, 3, 1, 1, 0},  {1, 10, 10, 128, 128, 3, 1, 1, 0}, {2, 12, 9, 8, 32, 3, 2, 1, 3},
+    {1, 7, 7, 16, 16, 3, 1, 0, 0},  {2, 5, 5, 1, 1, 1, 1, 0, 0},     {1, 5, 5, 256, 64, 1, 1, 0, 0},
+    {1, 9, 9, 6, 12, 5, 1, 2, 0},   {4, 1, 1, 1, 1, 1, 1, 0, 0},
+};
+
+static const int maps[][4] = {{1, 1, 1, 1},  {2, 5, 7, 3},   {3, 8, 8, 16},  {2, 9, 6, 64}, {4, 28, 28, 16},
+                              {1, 4, 4, 100}, {2, 3, 3, 130}, {5, 1, 1, 10}, {2, 17, 15, 48}, {33, 2, 2, 512}};
+/* clang-format on */
+
+static void all_convs(struct device *ref, struct device *d, enum dtype type)
+{
+    for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++) {
+        for (int kind = OP_CONV; kind <= OP_CONV_BWD_WEIGHTS; kind++) {
+            const int *s = convs[i];
+            struct op_conv o = {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8],
+                                i % 2 == 0, i % 3 == 0, type};
+            struct op_desc op = {.kind = (enum op_kind)kind, .u.conv = o};
+
+            run_both(ref, d, &op, 10 + i);
+        }
+    }
+}
+
+static void convolutions_agree_with_ref(void **state)
+{
+    (void)state;
+    each_backend(all_convs);
+}
+
+static void random_convs(struct device *ref, struct device *d, enum dtype type)
+{
+    struct key128 key = {{7}};
+    struct rng r;
+
+    rng_init(&r, 3, RNG_TEST, 0, &key, 0);
+    for (int i = 0; i < 24; i++) {
+        struct op_conv o = {.n = 1 + (int)rng_below(&r, 4),
+                            .h = 3 + (int)rng_below(&r, 12),
+                            .w = 3 + (int)rng_below(&r, 12),
+                            .c = 1 + (int)rng_below(&r, 40),
+                            .k = 1 + (int)rng_below(&r, 40),
+                            .r = rng_below(&r, 2) == 0 ? 1 : 3,
+                            .stride = 1 + (int)rng_below(&r, 2),
+                            .with_bias = rng_below(&r, 2) == 0,
+                            .relu = rng_below(&r, 2) == 0,
+                            .type = type};
+        struct op_desc op = {.kind = (enum op_kind)(i % 3), .u.conv = o};
+
+        op.u.conv.pad = o.r == 3 ? (int)rng_below(&r, 2) : 0;
+        run_both(ref, d, &op, 100 + (uint64_t)i);
+    }
+}
+
+static void convolutions_of_random_shapes_agree_with_ref(void **state)
+{
+    (void)state;
+    each_backend(random_convs);
+}
+
+static void all_maps(struct device *ref, struct device *d, enum dtype type)
+{
+    for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
+        for (unsigned i = 0; i < sizeof maps / sizeof maps[0] * 4; i++) {
+            const int *s = maps[i / 4];
+            struct op_map o = {.n = s[0], .h = s[1], .w = s[2], .c = s[3], .type = type, .eps = 1e-5f};
+            struct op_desc op = {.kind = (enum op_kind)kind, .u.map = o};
+            bool bn = kind == OP_BN_ACT || kind == OP_BN_ACT_BWD;
+
+            op.u.map.relu = (i & 1) != 0;
+            op.u.map.with_gate = (i & 1) != 0;
+            op.u.map.with_keep = (i & 2) != 0;
+            if (!(bn && s[0] * s[1] * s[2] == 1)) { /* a variance of one value is 0 */
+                run_both(ref, d, &op, 1000 + i);
+            }
+        }
+    }
+}
+
+static void maps_and_pools_agree_with_ref(void **state)
+{
+    (void)state;
+    each_backend(all_maps);
+}
+
+static void all_others(struct device *ref, struct device *d, enum dtype type)
+{
+    static const int rows[][2] = {{1, 1}, {3, 10}, {32, 1000}, {7, 33}};
+    static const int images[][5] = {{2, 28, 28, 1, 1}, {3, 9, 7, 3, 3}, {1, 5, 5, 3, 8}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct op_desc op = {.kind = OP_SOFTMAX_CE, .u.loss = {rows[i][0], rows[i][1], type}};
+
+        run_both(ref, d, &op, i);
+    }
+    for (size_t i = 0; i < sizeof images / sizeof images[0]; i++) {
+        const int *s = images[i];
+        struct op_normalize o = {s[0], s[1], s[2], s[3], s[4], {0.485f, 0.456f, 0.406f},
+                                 {0.229f, 0.224f, 0.225f}, type};
+        struct op_desc op = {.kind = OP_NORMALIZE, .u.normalize = o};
+
+        run_both(ref, d, &op, i);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct op_desc op = {.kind = OP_SGD, .u.sgd = {i < 2 ? 1003 : 40001, 0.9f, i % 2 == 0}};
+
+        run_both(ref, d, &op, (uint64_t)i);
+    }
+}
+
+static void loss_pixels_and_step_agree_with_ref(void **state)
+{
+    (void)state;
+    each_backend(all_others);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions_agree_with_ref),
+        cmocka_unit_test(convolutions_of_random_shapes_agree_with_ref),
+        cmocka_unit_test(maps_and_pools_agree_with_ref),
+        cmocka_unit_test(loss_pixels_and_step_agree_with_ref),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
