@@ -87,13 +87,14 @@ static void work_forgive(struct work *w, double now)
     }
 }
 
-static bool work_tick_due(struct work *w, double now)
+static void work_tick(struct work *w, double now)
 {
-    if (w->rank != 0 || w->config.tick == NULL || now - w->last_tick < TICK_S) {
-        return false;
+    (void)pthread_mutex_lock(&w->tick_lock);
+    if (w->tick != NULL && now - w->last_tick >= TICK_S) {
+        w->last_tick = now;
+        w->tick(w->tick_ctx);
     }
-    w->last_tick = now;
-    return true;
+    (void)pthread_mutex_unlock(&w->tick_lock);
 }
 
 static void *work_main(void *arg)
@@ -113,12 +114,9 @@ static void *work_main(void *arg)
             w->stopping = true;
             (void)pthread_cond_broadcast(&w->changed);
         }
-        const bool tick = work_tick_due(w, now);
         const bool idle = w->rank != 0 && !w->asked;
         (void)pthread_mutex_unlock(&w->lock);
-        if (tick) {
-            w->config.tick(w->config.ctx);
-        }
+        work_tick(w, now);
         (void)nanosleep(&(struct timespec){0, idle ? IDLE_NS : TURN_NS}, NULL);
         (void)pthread_mutex_lock(&w->lock);
     }
@@ -166,6 +164,7 @@ enum rc work_create(const struct work_config *c, struct work **out, struct err *
     w->size = coll_size(c->control);
     w->host = work_note_host();
     (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_mutex_init(&w->tick_lock, NULL);
     (void)pthread_cond_init(&w->changed, NULL);
     rc = work_start(w, e);
     if (rc == RC_OK) {
@@ -191,6 +190,7 @@ void work_destroy(struct work *w)
     mem_free(w->peers);
     (void)pthread_cond_destroy(&w->changed);
     (void)pthread_mutex_destroy(&w->lock);
+    (void)pthread_mutex_destroy(&w->tick_lock);
     mem_free(w);
 }
 
@@ -205,15 +205,6 @@ static enum rc work_lost_root(struct work *w, struct err *e)
     return err_raise(e, RC_PEER,
                      "rank 0 is lost (%s): what is committed stays, and the same command goes on",
                      w->root_gone > 0 ? "its process is gone" : "it is silent");
-}
-
-/* With the lock held: wait until *flag, or rank 0 cannot be reached. */
-static bool work_wait(struct work *w, const bool *flag)
-{
-    while (!*flag && !w->root_lost && w->broken.rc == RC_OK) {
-        (void)pthread_cond_wait(&w->changed, &w->lock);
-    }
-    return *flag;
 }
 
 static enum rc agree_result(struct work *w, enum rc rc, const struct work_note *r, struct err *e)
@@ -339,12 +330,14 @@ static enum rc next_rank(struct work *w, int *item, uint32_t *attempt, bool *mor
     if (rc != RC_OK) {
         return rc;
     }
-    const bool answered = work_wait(w, &w->answered);
+    while (!w->answered && !w->stopping) { /* stopping: also when rank 0 is lost */
+        (void)pthread_cond_wait(&w->changed, &w->lock);
+    }
     w->asked = false;
-    if (!answered) {
+    if (w->root_lost || w->broken.rc != RC_OK) {
         return work_lost_root(w, e);
     }
-    *more = w->answer.kind == WORK_ITEM;
+    *more = !w->stopping && w->answer.kind == WORK_ITEM;
     if (*more) {
         *item = w->answer.item;
         *attempt = w->answer.attempt;
@@ -398,6 +391,14 @@ void work_stop(struct work *w)
     w->stopping = true;
     (void)pthread_cond_broadcast(&w->changed);
     (void)pthread_mutex_unlock(&w->lock);
+}
+
+void work_on_tick(struct work *w, void (*tick)(void *ctx), void *ctx)
+{
+    (void)pthread_mutex_lock(&w->tick_lock);
+    w->tick = tick;
+    w->tick_ctx = ctx;
+    (void)pthread_mutex_unlock(&w->tick_lock);
 }
 
 /* ---- counts ---------------------------------------------------------------------------------- */

@@ -48,9 +48,6 @@ struct work_counts {
 struct work_config {
     struct coll *control; /* borrowed */
     double lost_after;    /* seconds of silence after which a rank is given up */
-    /* Rank 0 of several: called some 4 times a second by the service thread; NULL: not. */
-    void (*tick)(void *ctx);
-    void *ctx;
 };
 
 /** Starts the service thread when there are several ranks. RC_NOMEM, RC_LIB. */
@@ -81,6 +78,10 @@ NODISCARD enum rc work_done(struct work *w, int item, struct err *e);
 bool work_stopping(struct work *w);
 /** Stop everybody (this rank was asked to): work_next gives no more. */
 void work_stop(struct work *w);
+
+/** On several ranks: tick is called some 4 times a second by the service thread, beside the caller;
+ * NULL ends that, and no call is under way any more when this returns. */
+void work_on_tick(struct work *w, void (*tick)(void *ctx), void *ctx);
 
 /** This rank's counts so far. */
 void work_report(struct work *w, const struct work_counts *counts);

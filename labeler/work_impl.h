@@ -73,9 +73,12 @@ struct work {
     struct work_counts mine;
 
     /* Rank 0 */
+    pthread_mutex_t tick_lock; /* of the next three; taken before lock */
+    void (*tick)(void *ctx);
+    void *tick_ctx;
+    double last_tick;
     struct work_table *table;
     struct work_peer *peers; /* (size) */
-    double last_tick;
     bool over;               /* the last outcome is out: ranks may end */
 
     /* The others */
