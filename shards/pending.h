@@ -1,0 +1,55 @@
+/**
+ * Images that wait to be sealed: their bytes in an unnamed scratch file, which vanishes with the
+ * process; keys, occurrences and sources in memory.
+ */
+#ifndef PRECEPTOR_PENDING_H
+#define PRECEPTOR_PENDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "shards/shard_record.h"
+
+struct pending;
+
+struct pending_image {
+    struct key128 key;
+    uint64_t offset; /* in the scratch file */
+    uint64_t bytes;
+    uint32_t first, last; /* occurrences: a list */
+    uint32_t n_occurrences;
+    size_t text_bytes; /* of their sources */
+};
+
+/** dir: where the scratch file lives. RC_IO, RC_NOMEM. */
+NODISCARD enum rc pending_create(const char *dir, struct pending **out, struct err *e);
+void pending_destroy(struct pending *p);
+
+uint32_t pending_count(const struct pending *p);
+uint64_t pending_bytes(const struct pending *p);
+/** Index of a key in *index, or false. */
+bool pending_find(const struct pending *p, const struct key128 *key, uint32_t *index);
+/** Add an image that is not there, without occurrences. RC_IO disk full; RC_NOMEM. */
+NODISCARD enum rc pending_add(struct pending *p, const struct key128 *key, const void *data,
+                              size_t bytes, uint32_t *index, struct err *e);
+/** Add an occurrence; *same: it was there. */
+NODISCARD enum rc pending_occur(struct pending *p, uint32_t index, int32_t cls, const char *source,
+                                size_t source_bytes, bool *same, struct err *e);
+/** Class of the first occurrence that was added. */
+int32_t pending_class(const struct pending *p, uint32_t index);
+
+/** Put the images in key order (indices change; pending_find no longer holds). */
+void pending_sort(struct pending *p);
+const struct pending_image *pending_at(const struct pending *p, uint32_t index);
+/** The occurrences of an image by (class, source), into out (n_occurrences). */
+void pending_occurrences(const struct pending *p, uint32_t index, struct shard_occurrence *out);
+/** Read the file's bytes into out. RC_IO. */
+NODISCARD enum rc pending_read(struct pending *p, uint32_t index, void *out, struct err *e);
+
+/** Forget all images. RC_IO. */
+NODISCARD enum rc pending_reset(struct pending *p, struct err *e);
+
+#endif
