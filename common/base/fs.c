@@ -210,7 +210,7 @@ char *fs_join(const char *dir, const char *name)
 {
     size_t n = strlen(dir);
 
-    return mem_sprintf("%s%s%s", dir, n > 0 && dir[n - 1] == '/' ? "" : "/", name);
+    return mem_sprintf("%s%s%s", dir, n == 0 || dir[n - 1] == '/' ? "" : "/", name);
 }
 
 void fs_sweep(const char *dir, const char *prefix)
