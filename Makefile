@@ -106,8 +106,9 @@ setup: ## install the Debian packages that the build needs (nothing when all are
 
 tests: $(ALL_TESTS) $(MPI_TESTS) ## build every test program
 
-unit: $(ALL_TESTS) ## run unit tests; D=common/image runs one folder's
-	@tests/run-unit $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
+UNITS := $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
+unit: $(UNITS) ## run unit tests; D=common/image runs one folder's
+	@tests/run-unit $(UNITS)
 
 lint: ## format, layering, header homes, banned functions, headers that compile alone
 	@BUILD_DIR=$(B) tests/lint/run
