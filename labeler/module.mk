@@ -1,3 +1,3 @@
-labeler_SRC  := work.c work_note.c work_root.c work_table.c
+labeler_SRC  := label_run.c label_task.c verb_label.c work.c work_note.c work_root.c work_table.c
 labeler_DEPS := teacher common/train common/nn common/device common/coll shards common/image common/base
 labeler_LIBS :=

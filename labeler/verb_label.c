@@ -1,0 +1,355 @@
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/fs.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/opt.h"
+#include "common/coll/coll.h"
+#include "labeler/label_run.h"
+#include "labeler/labeler_verbs.h"
+#include "teacher/teacher.h"
+
+struct label_config {
+    char *model, *data, *out, *classes, *device, *top_k;
+    int64_t size, batch, threads, decoders;
+    double crop_pct, lost_after;
+    int precision;
+    bool json;
+};
+
+#define AT(field) offsetof(struct label_config, field)
+
+/* clang-format off */
+static const struct opt label_opts[] = {
+    {"model", OPT_STR, AT(model), NULL, 0, 0, NULL, "WEIGHTS", "safetensors file of the teacher"},
+    {"data", OPT_STR, AT(data), NULL, 0, 0, NULL, "CORPUS", "corpus to label"},
+    {"out", OPT_STR, AT(out), NULL, 0, 0, NULL, "LABELS", "folder of label stores; the labels go to LABELS/<label digest>"},
+    {"top_k", OPT_STR, AT(top_k), "10", 0, 0, NULL, "K", "classes kept of each image: a number, or all"},
+    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16", "TYPE", "of activations; other labels, another store"},
+    {"batch", OPT_INT, AT(batch), "32", 1, 65536, NULL, "N", "images a pass and a commit; labels do not depend on it"},
+    {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images; 0: the family's test size, or as the model was trained"},
+    {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "P", "resize to size / crop_pct, crop the centre; 0: the model's own"},
+    {"classes", OPT_STR, AT(classes), NULL, 0, 0, NULL, "FILE", "class list for a file that names none, one name a line"},
+    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cpu or ref"},
+    {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
+    {"decoders", OPT_INT, AT(decoders), "0", 0, 256, NULL, "N", "decoding threads of a rank; 0: cores / ranks of this host"},
+    {"lost_after", OPT_F64, AT(lost_after), "30", 2, 86400, NULL, "SECONDS", "silence after which a rank's shard goes to another rank"},
+    {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
+    {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
+/* clang-format on */
+
+static const struct opt_usage label_usage = {
+    .verb = "label",
+    .summary = "soft labels for every image that this teacher has not labeled yet",
+    .synopsis = "--model WEIGHTS --data CORPUS --out LABELS [options]",
+    .description =
+        "Ranks pull image shards from rank 0 and write one label shard for each. Labels are the\n"
+        "same bits for any number of ranks and threads, any batch and any order of the dump. Run\n"
+        "again, only images without a label are labeled: a shard that was under way goes on after\n"
+        "its last committed batch.\n"
+        "\n"
+        "On SIGUSR1 (alone also SIGTERM) the batch is committed and the exit code is 75: the same\n"
+        "command goes on. Under mpirun --enable-recovery the loss of a rank other than 0 costs\n"
+        "its own shard, which another rank labels; mpirun's own exit code then says nothing.",
+    .examples =
+        "preceptor label --model runs/teacher/model.safetensors --data dump --out labels\n"
+        "mpirun -n 8 --enable-recovery preceptor label --model w.safetensors --data dump \\\n"
+        "    --out labels --precision bf16 --top_k 10"};
+
+/* What labeling works on, in order of making. */
+struct label_verb {
+    const struct label_config *config;
+    struct coll *control;
+    struct work *work;
+    struct teacher *teacher;
+    struct corpus *corpus;
+    struct device *dev;
+    struct predictor *predictor;
+    struct label_lineage lineage;
+    struct image_eval eval;
+    char *dir; /* LABELS/<digest> */
+    int shards_left;
+    int64_t images_left;
+    int lost;
+    double seconds;
+};
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static enum rc label_top_k(const struct label_config *c, int classes, int *k, struct err *e)
+{
+    char *end = NULL;
+    long n = 0;
+
+    if (strcmp(c->top_k, "all") == 0) {
+        *k = classes;
+        return RC_OK;
+    }
+    errno = 0;
+    n = strtol(c->top_k, &end, 10);
+    if (errno != 0 || end == c->top_k || *end != '\0' || n < 1) {
+        return err_raise(e, RC_USAGE, "--top_k '%.40s': expected a number of classes, or all",
+                         c->top_k);
+    }
+    *k = n < classes ? (int)n : classes;
+    return RC_OK;
+}
+
+static enum rc label_lineage_fill(struct label_verb *v, struct err *e)
+{
+    const struct label_config *c = v->config;
+    const struct model_info *info = teacher_info(v->teacher);
+    struct label_lineage *l = &v->lineage;
+    struct device_info dev;
+    enum rc rc = label_top_k(c, info->classes, &l->top_k, e);
+
+    if (rc == RC_OK) {
+        rc = teacher_class_digest(v->teacher, &l->classes, e);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    teacher_digest(v->teacher, &l->weights);
+    teacher_eval(v->teacher, (int)c->size, c->crop_pct, &v->eval);
+    image_eval_fingerprint(&v->eval, l->preprocessing, sizeof l->preprocessing);
+    device_describe(v->dev, &dev);
+    (void)snprintf(l->model, sizeof l->model, "%s", info->family);
+    (void)snprintf(l->precision, sizeof l->precision, "%s", c->precision == 0 ? "f32" : "bf16");
+    (void)snprintf(l->isa, sizeof l->isa, "%s", dev.isa);
+    l->n_classes = info->classes;
+    return RC_OK;
+}
+
+/* The folder of these labels, and what is missing in it (rank 0 makes the one, offers the other). */
+static enum rc label_offer(struct label_verb *v, struct err *e)
+{
+    struct digest d;
+    char hex[HASH_HEX_DIGEST];
+    int *items = NULL;
+    enum rc rc = RC_OK;
+
+    label_lineage_digest(&v->lineage, &d);
+    hash_digest_hex(&d, hex);
+    v->dir = fs_join(v->config->out, hex);
+    if (v->dir == NULL) {
+        return mem_raise(e, "a path", strlen(v->config->out));
+    }
+    if (coll_rank(v->control) != 0) {
+        return RC_OK;
+    }
+    items = mem_calloc((size_t)corpus_shards(v->corpus) + 1, sizeof *items);
+    if (items == NULL) {
+        return mem_raise(e, "the list of shards", (size_t)corpus_shards(v->corpus) * sizeof *items);
+    }
+    rc = fs_mkdirs(v->dir, e);
+    if (rc == RC_OK) {
+        label_missing(v->corpus, v->dir, items, &v->shards_left, &v->images_left);
+        rc = work_offer(v->work, items, v->shards_left, e);
+    }
+    mem_free(items);
+    return rc;
+}
+
+static enum rc label_prepare(struct label_verb *v, struct err *e)
+{
+    const struct label_config *c = v->config;
+    enum rc rc = teacher_open(c->model, c->classes, &v->teacher, e);
+
+    if (rc == RC_OK) {
+        rc = corpus_open(c->data, &v->corpus, e);
+    }
+    if (rc == RC_OK) {
+        rc = device_create(c->device, coll_threads(v->control, (int)c->threads), &v->dev, e);
+    }
+    if (rc == RC_OK) {
+        rc = label_lineage_fill(v, e);
+    }
+    if (rc == RC_OK) {
+        rc = label_offer(v, e);
+    }
+    if (rc == RC_OK) {
+        rc = predictor_create(v->teacher, v->dev, (int)c->batch, v->eval.size,
+                              c->precision == 0 ? DT_F32 : DT_BF16, &v->predictor, e);
+    }
+    return rc;
+}
+
+/* What all ranks must have in common. */
+static void label_token(const struct label_verb *v, struct digest *out)
+{
+    struct digest both[2];
+
+    memset(both, 0, sizeof both);
+    if (v->dir != NULL) {
+        label_lineage_digest(&v->lineage, &both[0]);
+        corpus_digest(v->corpus, &both[1]);
+    }
+    hash_digest(both, sizeof both, out);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static enum rc label_predict(void *ctx, const uint8_t *pixels, float *probs, struct err *e)
+{
+    return predictor_run(ctx, pixels, probs, NULL, e);
+}
+
+/* Decoders and compute threads take turns where there are not enough cores for both. */
+static bool label_takes_turns(const struct label_verb *v, int decoders)
+{
+    struct device_info dev;
+
+    device_describe(v->dev, &dev);
+    return strcmp(dev.backend, "cuda") != 0 && dev.threads + decoders > coll_threads(v->control, 0);
+}
+
+static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *stop, struct err *e)
+{
+    const int decoders = coll_threads(v->control, (int)v->config->decoders);
+    struct label_job job = {
+        .work = v->work,
+        .control = v->control,
+        .corpus = v->corpus,
+        .lineage = &v->lineage,
+        .dir = v->dir,
+        .eval = v->eval,
+        .predictor = {label_predict, v->predictor, (int)v->config->batch},
+        .decoders = decoders,
+        .take_turns = label_takes_turns(v, decoders),
+        .stop = stop,
+    };
+    struct work_counts mine;
+    const double start = clock_now();
+    enum rc rc = label_run(&job, v->images_left, &mine, e);
+
+    if (rc == RC_OK && coll_rank(v->control) == 0 && !work_stopping(v->work)) {
+        rc = label_store_update(v->dir, &v->lineage,
+                                (const char *const *)teacher_info(v->teacher)->class_names,
+                                v->corpus, e);
+    }
+    v->seconds = fmax(clock_now() - start, 1e-9);
+    return rc;
+}
+
+/* ---- what is said at the end ----------------------------------------------------------------- */
+
+static enum rc label_print_json(const struct label_verb *v, const struct work_counts *sum,
+                                struct err *e)
+{
+    const int ranks = coll_size(v->control);
+    json_t *root =
+        json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:i,s:I,s:f,s:f,s:f,s:i,s:i}", "store",
+                  v->dir, "model", v->config->model, "data", v->config->data, "precision",
+                  v->lineage.precision, "size", v->eval.size, "top_k", v->lineage.top_k, "images",
+                  (json_int_t)corpus_images(v->corpus), "labeled", (json_int_t)sum->labeled,
+                  "resumed", (json_int_t)sum->resumed, "shards", corpus_shards(v->corpus), "sealed",
+                  (json_int_t)sum->sealed, "seconds", v->seconds, "images_per_second",
+                  (double)sum->labeled / v->seconds, "io_wait", sum->waited / (v->seconds * ranks),
+                  "ranks", ranks, "lost", v->lost);
+    enum rc rc = RC_OK;
+
+    if (root == NULL) {
+        return mem_raise(e, "the result", 0);
+    }
+    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
+        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
+    }
+    json_decref(root);
+    return rc;
+}
+
+static void label_print(const struct label_verb *v, const struct work_counts *sum)
+{
+    const int ranks = coll_size(v->control);
+    const int64_t images = (int64_t)corpus_images(v->corpus);
+
+    printf("labels     %s\n", v->dir);
+    printf("           top %d of %d classes, %s, %s at %d px\n", v->lineage.top_k,
+           v->lineage.n_classes, v->lineage.precision, v->lineage.model, v->eval.size);
+    printf("images     %lld: %lld labeled now, %lld before\n", (long long)images,
+           (long long)sum->labeled, (long long)(images - sum->labeled));
+    printf("shards     %d: %lld sealed now\n", corpus_shards(v->corpus), (long long)sum->sealed);
+    printf("time       %.1f s on %d rank%s, %.0f img/s, io wait %.0f %%\n", v->seconds, ranks,
+           ranks == 1 ? "" : "s", (double)sum->labeled / v->seconds,
+           100 * sum->waited / (v->seconds * ranks));
+    if (v->lost > 0) {
+        printf("lost       %d rank%s on the way: others did the work\n", v->lost,
+               v->lost == 1 ? "" : "s");
+    }
+    printf("next       preceptor select --labels %s --out NAME.lmdb\n", v->dir);
+}
+
+static void label_release(struct label_verb *v)
+{
+    work_destroy(v->work);
+    predictor_destroy(v->predictor);
+    device_destroy(v->dev);
+    corpus_close(v->corpus);
+    teacher_close(v->teacher);
+    mem_free(v->dir);
+}
+
+static enum rc label_all(const struct label_config *c, const struct verb_call *call, struct err *e)
+{
+    struct label_verb v = {.config = c, .control = call->control};
+    const struct work_config wc = {.control = call->control, .lost_after = c->lost_after};
+    struct work_counts sum = {0};
+    struct digest token;
+    /* The one agreement by a collective: from here on a rank may be lost. */
+    enum rc rc = coll_agree(call->control, work_create(&wc, &v.work, e), e);
+
+    if (rc == RC_OK) {
+        rc = label_prepare(&v, e);
+        label_token(&v, &token);
+        rc = work_agree(v.work, WORK_ENTER, rc, &token, e);
+        if (rc == RC_OK) {
+            rc = label_work(&v, call->stop, e);
+            rc = work_agree(v.work, WORK_LEAVE, rc, NULL, e);
+        }
+    }
+    if (rc == RC_OK && coll_rank(call->control) == 0) {
+        work_totals(v.work, &sum, &v.lost);
+        if (c->json) {
+            rc = label_print_json(&v, &sum, e);
+        } else {
+            label_print(&v, &sum);
+        }
+    }
+    label_release(&v);
+    return rc;
+}
+
+static enum rc label_main(const struct verb_call *call, struct err *e)
+{
+    struct label_config c = {0};
+    bool help = false;
+    enum rc rc = opts_init(label_opts, &c, e);
+
+    if (rc == RC_OK) {
+        rc = opts_parse_only(label_opts, &c, call->argc, call->argv, "label", &help, e);
+    }
+    if (rc == RC_OK && help) {
+        opts_help(&label_usage, label_opts);
+    } else if (rc == RC_OK && (c.model == NULL || c.data == NULL || c.out == NULL)) {
+        rc = err_raise(e, RC_USAGE, "label needs --%s: see preceptor label --help",
+                       c.model == NULL  ? "model"
+                       : c.data == NULL ? "data"
+                                        : "out");
+    } else if (rc == RC_OK) {
+        rc = label_all(&c, call, e);
+    }
+    opts_release(label_opts, &c);
+    return rc;
+}
+
+const struct verb verb_label = {
+    "label",    "soft labels for every image that this teacher has not labeled yet",
+    label_main, true,
+    label_opts, sizeof(struct label_config)};
