@@ -46,6 +46,8 @@ NODISCARD enum rc selection_open(const char *path, struct selection **out, struc
 void selection_close(struct selection *s);
 const struct selection_info *selection_info(const struct selection *s);
 void selection_digest(const struct selection *s, struct digest *out); /* of the file */
+/** Copies in total of one image shard; 0 for a shard that the selection does not know. */
+uint64_t selection_total(const struct selection *s, int shard);
 /** Entries and total copies of one image shard; entries are borrowed from the map. */
 NODISCARD enum rc selection_shard(struct selection *s, int shard,
                                   const struct selection_entry **entries, uint64_t *n,
