@@ -14,7 +14,7 @@ lint_dir=$PWD/tests/lint
 export LSAN_OPTIONS="suppressions=$lint_dir/lsan.supp:print_suppressions=0"
 export ASAN_OPTIONS="fast_unwind_on_malloc=0:allocator_may_return_null=1:${ASAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1"
-export TSAN_OPTIONS="suppressions=$lint_dir/tsan.supp:history_size=5:ignore_noninstrumented_modules=1"
+export TSAN_OPTIONS="suppressions=$lint_dir/tsan.supp:history_size=5:allocator_may_return_null=1:ignore_noninstrumented_modules=1"
 
 UNIT_TIMEOUT=${UNIT_TIMEOUT:-120}
 SCRIPT_TIMEOUT=${SCRIPT_TIMEOUT:-600}
