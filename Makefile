@@ -98,7 +98,7 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
 .PHONY: all setup tests unit lint check demo demo-photos study-demo bench clean help
-.PHONY: fuzz fuzz-programs print-build-dir print-tests print-strict-flags
+.PHONY: format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
 setup: ## install the Debian packages that the build needs (nothing when all are there)
@@ -127,6 +127,9 @@ print-strict-flags:
 	@echo $(CPPFLAGS) $(WARN)
 print-tests:
 	@printf '%s\n' $(ALL_TESTS)
+
+format: ## clang-format on every tracked .c file
+	@git ls-files '*.c' | xargs clang-format -i
 
 check: ## set up, build, lint, and run every test; ends with 'N passed, M failed, K skipped'
 	@scripts/setup
