@@ -12,12 +12,9 @@
 #include "common/base/progress.h"
 #include "common/coll/coll.h"
 #include "common/train/checkpoint.h"
-#include "common/train/evaluate_loop.h"
-#include "shards/eval_feed.h"
 #include "student/mix.h"
+#include "student/train_eval.h"
 #include "student/train_stores.h"
-
-enum { RUN_EVAL_BATCH = 64 };
 
 /* All that a run holds; run_release frees it in the reverse order of making. */
 struct run {
@@ -32,13 +29,12 @@ struct run {
     struct device *dev;
     struct trainer *trainer;
     struct mix *mix;
-    struct net *eval_net;
+    struct train_eval *eval; /* NULL: no corpus to evaluate on */
     struct metrics *metrics;
     char digest[HASH_HEX_DIGEST];
     double crop_pct;
     int64_t first; /* step that this process began at */
     double start, loss;
-    struct evaluation eval;
     bool evaluated;
 };
 
@@ -185,18 +181,19 @@ static enum rc run_mix(struct run *r, struct err *e)
     return mix_create(&mc, &r->mix, e);
 }
 
-static enum rc run_eval_net(struct run *r, struct err *e)
+static enum rc run_eval(struct run *r, struct err *e)
 {
-    struct net_config nc = r->tc.net;
+    struct train_eval_config ec = {.corpus = r->stores.eval,
+                                   .dev = r->dev,
+                                   .coll = r->control,
+                                   .net = r->tc.net,
+                                   .crop_pct = r->crop_pct,
+                                   .threads = (int)r->c->decoders};
 
-    if (r->stores.eval == NULL) {
-        return RC_OK;
+    if (r->c->eval_size != 0) {
+        ec.net.size = (int)r->c->eval_size;
     }
-    nc.training = false;
-    nc.type = DT_F32;
-    nc.batch = RUN_EVAL_BATCH;
-    nc.size = r->c->eval_size != 0 ? (int)r->c->eval_size : r->tc.net.size;
-    return net_create(r->dev, &nc, &r->eval_net, e);
+    return r->stores.eval != NULL ? train_eval_create(&ec, &r->eval, e) : RC_OK;
 }
 
 static enum rc run_metrics(struct run *r, struct err *e)
@@ -222,7 +219,7 @@ static enum rc run_prepare(struct run *r, struct err *e)
         rc = run_mix(r, e);
     }
     if (rc == RC_OK) {
-        rc = run_eval_net(r, e);
+        rc = run_eval(r, e);
     }
     if (rc == RC_OK) {
         rc = run_metrics(r, e);
@@ -233,8 +230,7 @@ static enum rc run_prepare(struct run *r, struct err *e)
 static void run_release(struct run *r)
 {
     metrics_close(r->metrics);
-    evaluation_release(&r->eval);
-    net_destroy(r->eval_net);
+    train_eval_destroy(r->eval);
     mix_destroy(r->mix);
     trainer_destroy(r->trainer);
     device_destroy(r->dev);
@@ -243,62 +239,26 @@ static void run_release(struct run *r)
     coll_destroy(r->data);
 }
 
-static enum rc run_eval_source(void *ctx, const uint8_t **pixels, const int32_t **cls, int *n,
-                               struct err *e)
-{
-    return eval_feed_next(ctx, pixels, cls, n, e);
-}
-
-static enum rc run_evaluate_feed(struct run *r, struct eval_feed **feed, uint64_t *mine,
-                                 struct err *e)
-{
-    struct eval_feed_config fc = {.corpus = r->stores.eval, .batch = RUN_EVAL_BATCH};
-    enum rc rc = net_load(r->eval_net, trainer_ema(r->trainer), e);
-
-    fc.eval =
-        (struct image_eval){.size = r->c->eval_size != 0 ? (int)r->c->eval_size : r->tc.net.size,
-                            .channels = r->model.in_channels,
-                            .crop_pct = r->crop_pct,
-                            .filter = IMAGE_BICUBIC};
-    fc.threads = (int)r->c->decoders;
-    evaluate_split(corpus_occurrences(r->stores.eval), coll_rank(r->control), coll_size(r->control),
-                   &fc.from, &fc.to);
-    *mine = fc.to - fc.from;
-    evaluation_release(&r->eval);
-    if (rc == RC_OK) {
-        rc = evaluation_init(&r->eval, r->model.classes, e);
-    }
-    return rc == RC_OK ? eval_feed_create(&fc, feed, e) : rc;
-}
-
 /* Evaluate the averaged weights. Collective. */
 static enum rc run_evaluate(struct run *r, struct err *e)
 {
-    struct eval_feed *feed = NULL;
-    uint64_t mine = 0;
+    double top1 = 0;
     enum rc rc = RC_OK;
 
-    if (r->stores.eval == NULL) {
+    if (r->eval == NULL) {
         return RC_OK;
     }
-    rc = coll_agree(r->control, run_evaluate_feed(r, &feed, &mine, e), e);
-    if (rc == RC_OK) {
-        rc = evaluate_net(r->eval_net, RUN_EVAL_BATCH, run_eval_source, feed, NULL, mine,
-                          r->control, &r->eval, e);
-    }
-    eval_feed_destroy(feed);
+    rc = train_eval_run(r->eval, trainer_ema(r->trainer), e);
     if (rc != RC_OK) {
         return rc;
     }
     r->evaluated = true;
-    log_info("student", "step %lld: top-1 %.2f %% on %lld images",
-             (long long)trainer_steps(r->trainer),
-             100.0 * (double)r->eval.top1 / (double)r->eval.images, (long long)r->eval.images);
+    top1 = train_eval_top1(r->eval);
+    log_info("student", "step %lld: top-1 %.2f %%", (long long)trainer_steps(r->trainer), top1);
     if (r->metrics != NULL) {
         metrics_begin(r->metrics, trainer_steps(r->trainer) - 1);
-        metrics_number(r->metrics, "eval_top1",
-                       100.0 * (double)r->eval.top1 / (double)r->eval.images);
-        metrics_number(r->metrics, "eval_nll", r->eval.nll);
+        metrics_number(r->metrics, "eval_top1", top1);
+        metrics_number(r->metrics, "eval_nll", train_eval_result(r->eval)->nll);
         rc = metrics_end(r->metrics, e);
     }
     return coll_agree(r->control, rc, e);
@@ -416,11 +376,12 @@ static json_t *run_result(const struct run *r, const char *model_path)
                   (json_int_t)r->rows.labeled, "unlabeled_a_step", (json_int_t)r->rows.unlabeled);
 
     if (o != NULL && r->evaluated) {
-        double n = (double)r->eval.images;
+        const struct evaluation *v = train_eval_result(r->eval);
 
-        (void)json_object_set_new(o, "top1", json_real(100.0 * (double)r->eval.top1 / n));
-        (void)json_object_set_new(o, "top5", json_real(100.0 * (double)r->eval.top5 / n));
-        (void)json_object_set_new(o, "eval_images", json_integer(r->eval.images));
+        (void)json_object_set_new(o, "top1", json_real(train_eval_top1(r->eval)));
+        (void)json_object_set_new(o, "top5",
+                                  json_real(100.0 * (double)v->top5 / (double)v->images));
+        (void)json_object_set_new(o, "eval_images", json_integer(v->images));
     }
     return o;
 }
