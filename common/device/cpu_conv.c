@@ -85,9 +85,7 @@ size_t cpu_conv_scratch_bytes(const struct cpu_conv *c)
 
 size_t cpu_conv_packed_bytes(const struct cpu_conv *c)
 {
-    return c->packed != NULL
-               ? cpu_dnnl_packed_bytes(c->dnnl) + (size_t)c->op.k * sizeof(float)
-               : 0;
+    return c->packed != NULL ? cpu_dnnl_packed_bytes(c->dnnl) + (size_t)c->op.k * sizeof(float) : 0;
 }
 
 const char *cpu_conv_impl(const struct cpu_conv *c)

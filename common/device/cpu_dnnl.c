@@ -130,12 +130,12 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
 
     if (kind == OP_CONV) {
         st = dnnl_convolution_forward_desc_init(&cd, s->prop, dnnl_convolution_direct, &s->src.md,
-                                                &s->weights.md, bias, &s->dst.md, s->stride,
-                                                s->pad, s->pad);
+                                                &s->weights.md, bias, &s->dst.md, s->stride, s->pad,
+                                                s->pad);
     } else if (kind == OP_CONV_BWD_DATA) {
         st = dnnl_convolution_backward_data_desc_init(&cd, dnnl_convolution_direct, &s->src.md,
-                                                      &s->weights.md, &s->dst.md, s->stride,
-                                                      s->pad, s->pad);
+                                                      &s->weights.md, &s->dst.md, s->stride, s->pad,
+                                                      s->pad);
     } else {
         st = dnnl_convolution_backward_weights_desc_init(&cd, dnnl_convolution_direct, &s->src.md,
                                                          &s->gradient.md, bias, &s->dst.md,
@@ -313,8 +313,8 @@ static enum rc step_run(const struct step *s, const struct cpu_dnnl_conv *c, str
     dnnl_status_t st = dnnl_primitive_execute(s->primitive, c->dnnl->stream, s->n_args, s->args);
 
     if (st != dnnl_success) {
-        return err_raise(e, RC_LIB, "oneDNN failed in %s (%s), status %d",
-                         device_op_name(c->kind), c->impl, (int)st);
+        return err_raise(e, RC_LIB, "oneDNN failed in %s (%s), status %d", device_op_name(c->kind),
+                         c->impl, (int)st);
     }
     return RC_OK;
 }
@@ -338,8 +338,7 @@ static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct
     dnnl_data_type_t t = data_type(o->type);
     const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
-    const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h),
-                               device_op_conv_out(o, o->w)};
+    const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h), device_op_conv_out(o, o->w)};
     dnnl_status_t st = layout_init(&s->src, 4, src, t, dnnl_nhwc);
 
     s->stride[0] = s->stride[1] = o->stride;
@@ -347,9 +346,8 @@ static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct
     s->with_bias = o->with_bias && kind != OP_CONV_BWD_DATA;
     s->prop = kind == OP_CONV ? dnnl_forward_inference : dnnl_forward_training;
     st = st != dnnl_success ? st : layout_init(&s->weights, 4, weights, t, dnnl_format_tag_any);
-    st = st != dnnl_success
-             ? st
-             : layout_init(&s->gradient, 4, weights, dnnl_f32, dnnl_format_tag_any);
+    st = st != dnnl_success ? st
+                            : layout_init(&s->gradient, 4, weights, dnnl_f32, dnnl_format_tag_any);
     st = st != dnnl_success ? st : layout_init(&s->bias, 1, bias, dnnl_f32, dnnl_a);
     return st != dnnl_success ? st : layout_init(&s->dst, 4, dst, t, dnnl_nhwc);
 }
@@ -360,9 +358,9 @@ static dnnl_status_t attr_init(dnnl_primitive_attr_t *attr, bool relu, bool sum)
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t st = dnnl_primitive_attr_create(attr);
 
-    st = st != dnnl_success ? st
-                            : dnnl_primitive_attr_set_scratchpad_mode(*attr,
-                                                                      dnnl_scratchpad_mode_user);
+    st = st != dnnl_success
+             ? st
+             : dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
     if (st == dnnl_success && (relu || sum)) {
         st = dnnl_post_ops_create(&ops);
         st = st != dnnl_success ? st : relu ? append_relu(ops) : append_sum(ops);

@@ -82,8 +82,8 @@ enum rc cpu_loss_normalize_table(const struct op_normalize *o, void **out, struc
     return RC_OK;
 }
 
-static void look_up(const struct op_normalize *o, const void *table, const uint8_t *pixels,
-                    void *y, size_t n)
+static void look_up(const struct op_normalize *o, const void *table, const uint8_t *pixels, void *y,
+                    size_t n)
 {
     size_t c_in = (size_t)o->c_in, c_out = (size_t)o->c_out;
 

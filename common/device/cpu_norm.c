@@ -287,8 +287,8 @@ CPU_INLINE float open_gradient(float centred, float dy, float scale, float beta,
 }
 
 /* sum[0..width) += g; sum[width..) += g * xhat */
-CPU_INLINE void gradient_sums(const void *x, const void *dy, size_t n, size_t width,
-                              const float *k, float *sum, bool bf16, bool relu)
+CPU_INLINE void gradient_sums(const void *x, const void *dy, size_t n, size_t width, const float *k,
+                              float *sum, bool bf16, bool relu)
 {
     const float *mean = k, *rstd = k + width, *scale = k + K_SCALE * width;
     const float *beta = k + K_BETA * width;
@@ -408,7 +408,8 @@ static void run_bn_act_bwd(const struct cpu_plan *p, void *scratch, void *const 
         float *part = w.partial + 2 * i * width;
 
         memset(part, 0, 2 * width * sizeof *part);
-        gradient_sums_chunk(cpu_at(args[0], o->type, i * chunk), cpu_at(args[1], o->type, i * chunk),
+        gradient_sums_chunk(cpu_at(args[0], o->type, i * chunk),
+                            cpu_at(args[1], o->type, i * chunk),
                             cpu_chunk_len(total, i * chunk, chunk), width, k, part, bf16, o->relu);
     }
     join_sums(o, &w, args[5], args[6]);

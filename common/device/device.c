@@ -18,11 +18,8 @@ size_t dtype_size(enum dtype t)
 
 const char *dtype_name(enum dtype t)
 {
-    static const char *const names[] = {[DT_F32] = "f32",
-                                        [DT_BF16] = "bf16",
-                                        [DT_U8] = "u8",
-                                        [DT_S8] = "s8",
-                                        [DT_S32] = "s32"};
+    static const char *const names[] = {
+        [DT_F32] = "f32", [DT_BF16] = "bf16", [DT_U8] = "u8", [DT_S8] = "s8", [DT_S32] = "s32"};
 
     return (unsigned)t < sizeof names / sizeof names[0] ? names[t] : "?";
 }
@@ -130,8 +127,8 @@ enum rc device_upload(struct device *d, struct queue *q, void *dst, const void *
     return d->ops->upload(d, q, dst, src, bytes, e);
 }
 
-enum rc device_download(struct device *d, struct queue *q, void *dst, const void *src,
-                        size_t bytes, struct err *e)
+enum rc device_download(struct device *d, struct queue *q, void *dst, const void *src, size_t bytes,
+                        struct err *e)
 {
     return d->ops->download(d, q, dst, src, bytes, e);
 }

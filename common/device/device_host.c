@@ -103,8 +103,7 @@ void device_host_event_destroy(struct device *d, struct event *ev)
     mem_free(ev);
 }
 
-enum rc device_host_event_record(struct device *d, struct event *ev, struct queue *q,
-                                 struct err *e)
+enum rc device_host_event_record(struct device *d, struct event *ev, struct queue *q, struct err *e)
 {
     assert(ev->device == d && (q == NULL || q->device == d));
     (void)d;

@@ -9,10 +9,10 @@ struct op_info {
     const char *name;
     enum form form;
     int n_args;
-    unsigned optional;  /* bit i: argument i may be NULL */
-    unsigned if_gate;   /* bit i: argument i is needed only with a gate */
-    unsigned if_keep;   /* ... with keep */
-    unsigned if_bias;   /* ... with a bias */
+    unsigned optional; /* bit i: argument i may be NULL */
+    unsigned if_gate;  /* bit i: argument i is needed only with a gate */
+    unsigned if_keep;  /* ... with keep */
+    unsigned if_bias;  /* ... with a bias */
 };
 
 #define ARG(i) (1u << (i))
@@ -142,8 +142,7 @@ static enum rc check_map(enum op_kind kind, const struct op_map *o, struct err *
 
 static enum rc check_normalize(const struct op_normalize *o, struct err *e)
 {
-    if (!dims_ok(o->n, o->h, o->w, o->c_out) || o->c_in < 1 || o->c_in > 4 ||
-        o->c_out < o->c_in) {
+    if (!dims_ok(o->n, o->h, o->w, o->c_out) || o->c_in < 1 || o->c_in > 4 || o->c_out < o->c_in) {
         return err_raise(e, RC_INVAL, "normalize: shape %dx%dx%dx%d -> %d channels cannot be", o->n,
                          o->h, o->w, o->c_in, o->c_out);
     }
@@ -222,12 +221,23 @@ void device_op_describe(const struct op_desc *op, const char *impl, char *out, s
 double device_op_flops(const struct op_desc *op)
 {
     static const double per_element[OP_KIND_N] = {
-        [OP_BN_ACT] = 8,      [OP_BN_ACT_BWD] = 12,      [OP_BN_INFER] = 2,
-        [OP_GATE_ADD_ACT] = 2, [OP_GATE_ADD_ACT_BWD] = 4, [OP_AVG_POOL2] = 1,
-        [OP_AVG_POOL2_BWD] = 1, [OP_GLOBAL_POOL] = 1,     [OP_GLOBAL_POOL_BWD] = 1,
-        [OP_RELU_BWD] = 1,    [OP_SIGMOID] = 10,         [OP_SIGMOID_BWD] = 3,
-        [OP_MUL_ROW] = 1,     [OP_ADD] = 1,              [OP_SOFTMAX_CE] = 20,
-        [OP_NORMALIZE] = 3,   [OP_SGD] = 9,
+        [OP_BN_ACT] = 8,
+        [OP_BN_ACT_BWD] = 12,
+        [OP_BN_INFER] = 2,
+        [OP_GATE_ADD_ACT] = 2,
+        [OP_GATE_ADD_ACT_BWD] = 4,
+        [OP_AVG_POOL2] = 1,
+        [OP_AVG_POOL2_BWD] = 1,
+        [OP_GLOBAL_POOL] = 1,
+        [OP_GLOBAL_POOL_BWD] = 1,
+        [OP_RELU_BWD] = 1,
+        [OP_SIGMOID] = 10,
+        [OP_SIGMOID_BWD] = 3,
+        [OP_MUL_ROW] = 1,
+        [OP_ADD] = 1,
+        [OP_SOFTMAX_CE] = 20,
+        [OP_NORMALIZE] = 3,
+        [OP_SGD] = 9,
     };
     const struct op_conv *v = &op->u.conv;
     const struct op_map *m = &op->u.map;

@@ -44,8 +44,8 @@ void ref_conv(const struct ref_plan *p, void *const args[])
         for (int oy = 0; oy < oh; oy++) {
             for (int ox = 0; ox < ow; ox++) {
                 for (size_t k = 0; k < (size_t)o->k; k++) {
-                    double y = (double)p->bias[k] +
-                               dot(o, args[0], p->weights + k * per_k, n, oy, ox);
+                    double y =
+                        (double)p->bias[k] + dot(o, args[0], p->weights + k * per_k, n, oy, ox);
 
                     ref_put(args[1], o->type, pixel(n, oy, ox, oh, ow, o->k) + k,
                             o->relu && y < 0 ? 0 : y);
@@ -132,8 +132,8 @@ static double tap_grad(const struct op_conv *o, const void *x, const void *dy, s
 void ref_conv_bwd_weights(const struct ref_plan *p, void *const args[])
 {
     const struct op_conv *o = &p->base.op.u.conv;
-    size_t pixels = (size_t)o->n * (size_t)device_op_conv_out(o, o->h) *
-                    (size_t)device_op_conv_out(o, o->w);
+    size_t pixels =
+        (size_t)o->n * (size_t)device_op_conv_out(o, o->h) * (size_t)device_op_conv_out(o, o->w);
 
     for (size_t k = 0, i = 0; k < (size_t)o->k; k++) {
         double sum = 0;

@@ -206,7 +206,6 @@ void ref_add(const struct ref_plan *p, void *const args[])
     const struct op_map *o = &p->base.op.u.map;
 
     for (size_t i = 0; i < count(o); i++) {
-        ref_put(args[2], o->type, i,
-                ref_get(args[0], o->type, i) + ref_get(args[1], o->type, i));
+        ref_put(args[2], o->type, i, ref_get(args[0], o->type, i) + ref_get(args[1], o->type, i));
     }
 }

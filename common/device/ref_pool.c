@@ -82,7 +82,6 @@ void ref_global_pool_bwd(const struct ref_plan *p, void *const args[])
     for (size_t i = 0; i < (size_t)o->n * pixels * channels; i++) {
         size_t n = i / (pixels * channels), c = i % channels;
 
-        ref_put(args[1], o->type, i,
-                ref_get(args[0], o->type, n * channels + c) / (double)pixels);
+        ref_put(args[1], o->type, i, ref_get(args[0], o->type, n * channels + c) / (double)pixels);
     }
 }

@@ -95,8 +95,8 @@ static void all_convs(struct device *ref, struct device *d, enum dtype type)
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++) {
         for (int kind = OP_CONV; kind <= OP_CONV_BWD_WEIGHTS; kind++) {
             const int *s = convs[i];
-            struct op_conv o = {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8],
-                                i % 2 == 0, i % 3 == 0, type};
+            struct op_conv o = {s[0], s[1], s[2], s[3],       s[4],       s[5],
+                                s[6], s[7], s[8], i % 2 == 0, i % 3 == 0, type};
             struct op_desc op = {.kind = (enum op_kind)kind, .u.conv = o};
 
             run_both(ref, d, &op, 10 + i);
@@ -145,7 +145,8 @@ static void all_maps(struct device *ref, struct device *d, enum dtype type)
     for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
         for (unsigned i = 0; i < sizeof maps / sizeof maps[0] * 4; i++) {
             const int *s = maps[i / 4];
-            struct op_map o = {.n = s[0], .h = s[1], .w = s[2], .c = s[3], .type = type, .eps = 1e-5f};
+            struct op_map o = {
+                .n = s[0], .h = s[1], .w = s[2], .c = s[3], .type = type, .eps = 1e-5f};
             struct op_desc op = {.kind = (enum op_kind)kind, .u.map = o};
             bool bn = kind == OP_BN_ACT || kind == OP_BN_ACT_BWD;
 
@@ -177,8 +178,8 @@ static void all_others(struct device *ref, struct device *d, enum dtype type)
     }
     for (size_t i = 0; i < sizeof images / sizeof images[0]; i++) {
         const int *s = images[i];
-        struct op_normalize o = {s[0], s[1], s[2], s[3], s[4], {0.485f, 0.456f, 0.406f},
-                                 {0.229f, 0.224f, 0.225f}, type};
+        struct op_normalize o = {
+            s[0], s[1], s[2], s[3], s[4], {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, type};
         struct op_desc op = {.kind = OP_NORMALIZE, .u.normalize = o};
 
         run_both(ref, d, &op, i);
@@ -196,7 +197,123 @@ static void loss_pixels_and_step_agree_with_ref(void **state)
     each_backend(all_others);
 }
 
-int main(void)
+/* ---- --bench --------------------------------------------------------------------------------- */
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The best of several runs, without the copies of harness_run. */
+static double best_seconds(struct harness *t)
+{
+    void *args[PLAN_MAX_ARGS] = {0};
+    double best = 1e9, begin;
+
+    for (int i = 0; i < t->n_args; i++) {
+        args[i] = t->arg[i].dir == SCALARS ? (void *)t->host[i] : t->dev[i];
+        args[i] = t->arg[i].dir == ABSENT ? NULL : args[i];
+    }
+    begin = seconds();
+    for (int run = 0; run < 200 && (run < 3 || seconds() - begin < 0.1); run++) {
+        double start = seconds(), took;
+
+        must(plan_run(t->plan, args, &must_err));
+        must(device_sync(t->device, NULL, &must_err));
+        took = seconds() - start;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
+static void bench_op(struct device *d, const struct op_desc *op)
+{
+    struct harness t;
+    double took, bytes = 0;
+
+    if (!harness_open(&t, d, op, 1)) {
+        return;
+    }
+    if (op->kind == OP_BN_ACT_BWD) {
+        harness_bn_saved(&t, 1);
+    }
+    for (int i = 0; i < t.n_args; i++) {
+        double each = (double)(t.arg[i].n * dtype_size(t.arg[i].type));
+
+        bytes += t.arg[i].dir == ABSENT ? 0 : t.arg[i].dir == ADDED ? 2 * each : each;
+    }
+    took = best_seconds(&t);
+    printf("%9.3f ms %8.1f GFLOP/s %7.1f GB/s  %s\n", took * 1e3, plan_flops(t.plan) / took * 1e-9,
+           bytes / took * 1e-9, plan_describe(t.plan));
+    harness_close(&t);
+}
+
+/* clang-format off */
+static const int bench_convs[][8] = {
+    /* n, h, w, c, k, r, stride, pad: resnetrs50 at 160 px, then the demo's network */
+    {16, 160, 160, 3, 32, 3, 2, 1}, {16, 80, 80, 32, 64, 3, 1, 1}, {16, 40, 40, 64, 64, 3, 1, 1},
+    {16, 40, 40, 64, 256, 1, 1, 0}, {16, 40, 40, 128, 128, 3, 2, 1}, {16, 20, 20, 512, 128, 1, 1, 0},
+    {16, 10, 10, 256, 256, 3, 1, 1}, {16, 5, 5, 2048, 512, 1, 1, 0}, {16, 1, 1, 256, 64, 1, 1, 0},
+    {16, 1, 1, 2048, 1000, 1, 1, 0},
+    {128, 28, 28, 1, 16, 3, 1, 1}, {128, 28, 28, 16, 16, 3, 2, 1}, {128, 14, 14, 16, 64, 1, 1, 0},
+    {128, 14, 14, 16, 16, 3, 1, 1}, {128, 7, 7, 32, 128, 1, 1, 0}, {128, 4, 4, 64, 64, 3, 1, 1},
+    {128, 1, 1, 64, 16, 1, 1, 0}, {128, 1, 1, 256, 10, 1, 1, 0},
+};
+static const int bench_maps[][4] = {{16, 80, 80, 64}, {16, 40, 40, 256}, {16, 10, 10, 1024}, {128, 28, 28, 16},
+                                    {128, 14, 14, 64}, {128, 4, 4, 256}};
+/* clang-format on */
+
+static void bench_type(struct device *d, enum dtype type)
+{
+    struct op_desc loss = {.kind = OP_SOFTMAX_CE, .u.loss = {128, 1000, type}};
+    struct op_desc pixels = {.kind = OP_NORMALIZE,
+                             .u.normalize = {16, 160, 160, 3, 3, {0}, {1, 1, 1, 1}, type}};
+
+    for (size_t i = 0; i < sizeof bench_convs / sizeof bench_convs[0]; i++) {
+        for (int kind = OP_CONV; kind <= OP_CONV_BWD_WEIGHTS; kind++) {
+            const int *s = bench_convs[i];
+            struct op_conv o = {
+                s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], 0, kind == OP_CONV, kind == OP_CONV,
+                type};
+            struct op_desc op = {.kind = (enum op_kind)kind, .u.conv = o};
+
+            bench_op(d, &op);
+        }
+    }
+    for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
+        for (size_t i = 0; i < sizeof bench_maps / sizeof bench_maps[0]; i++) {
+            const int *s = bench_maps[i];
+            struct op_map o = {s[0], s[1], s[2], s[3], type, true, true, true, 1e-5f};
+            struct op_desc op = {.kind = (enum op_kind)kind, .u.map = o};
+
+            bench_op(d, &op);
+        }
+    }
+    bench_op(d, &loss);
+    bench_op(d, &pixels);
+}
+
+static int bench(const char *backend, int threads)
+{
+    struct device *d;
+    struct device_info info;
+    struct op_desc sgd = {.kind = OP_SGD, .u.sgd = {8 << 20, 0.9f, true}};
+
+    must(device_create(backend, threads, &d, &must_err));
+    device_describe(d, &info);
+    printf("%s: %s, %s, %d threads\n", info.backend, info.library, info.isa, info.threads);
+    bench_type(d, DT_F32);
+    bench_type(d, DT_BF16);
+    bench_op(d, &sgd);
+    device_destroy(d);
+    return 0;
+}
+
+/* usage: test_device_ops [--bench [BACKEND [THREADS]]] */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_agree_with_ref),
@@ -205,5 +322,8 @@ int main(void)
         cmocka_unit_test(loss_pixels_and_step_agree_with_ref),
     };
 
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
+        return bench(argc > 2 ? argv[2] : "auto", argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
