@@ -61,7 +61,7 @@ static const struct opt_usage label_usage = {
     .examples =
         "preceptor label --model runs/teacher/model.safetensors --data dump --out labels\n"
         "mpirun -n 8 --enable-recovery preceptor label --model w.safetensors --data dump \\\n"
-        "    --out labels --precision bf16 --top_k 10"};
+        "    --out labels --precision bf16 --top-k 10"};
 
 /* What labeling works on, in order of making. */
 struct label_verb {
@@ -95,7 +95,7 @@ static enum rc label_top_k(const struct label_config *c, int classes, int *k, st
     errno = 0;
     n = strtol(c->top_k, &end, 10);
     if (errno != 0 || end == c->top_k || *end != '\0' || n < 1) {
-        return err_raise(e, RC_USAGE, "--top_k '%.40s': expected a number of classes, or all",
+        return err_raise(e, RC_USAGE, "--top-k '%.40s': expected a number of classes, or all",
                          c->top_k);
     }
     *k = n < classes ? (int)n : classes;

@@ -11,7 +11,9 @@
 enum { LABEL_TABLE_LABELS, LABEL_TABLE_META, LABEL_TABLES };
 extern const char *const label_record_tables[LABEL_TABLES];
 #define LABEL_META_SHARD "label_shard" /* JSON: struct label_meta */
-#define LABEL_META_SUMMARY "summary"   /* struct label_summary, one a label, in key order */
+/* struct label_summary, one a label, in key order. The name is of even length: LMDB puts a small value
+ * right behind its key, and the summary is read in place on 2-byte boundaries. */
+#define LABEL_META_SUMMARY "label_top1"
 
 /** Bytes of a label of k entries. */
 size_t label_record_bytes(int k);

@@ -19,4 +19,10 @@ on_ranks() {
 for n in 1 2 3; do
     on_ranks "$n" common/coll/test_coll
     on_ranks "$n" labeler/test_work
+    on_ranks "$n" labeler/test_label_run
+    grep -ao "labels [0-9a-f]\{64\}" "$WORK/out" >"$WORK/labels-$n" || fail "no digest of labels on $n ranks"
+done
+for n in 2 3; do
+    cmp "$WORK/labels-1" "$WORK/labels-$n" || fail "label shards on $n ranks differ from those on 1"
+    ok "label-shards-on-$n-ranks-are-those-on-1"
 done
