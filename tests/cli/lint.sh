@@ -27,7 +27,7 @@ finds() { # CASE LINT FILE CONTENT WORDS
     if [ "$clean" -eq 0 ] && [ "$faulty" -ne 0 ] && grep -qF -- "$5" "$TMP/out"; then
         echo "ok lint_finds_$1"
     else
-        cat "$TMP/out"
+        sed 's/^/  | /' "$TMP/out"
         echo "not ok lint_finds_$1: clean $clean, faulty $faulty, expected '$5' above"
     fi
     rm "$3"
@@ -68,7 +68,7 @@ printf '/* strcpy(a) */\nconst char *f(void)\n{\n    return "printf(x) exit(1)";
 if lint banned; then
     echo "ok lint_leaves_comments_and_texts_alone"
 else
-    cat "$TMP/out"
+    sed 's/^/  | /' "$TMP/out"
     echo "not ok lint_leaves_comments_and_texts_alone: see above"
 fi
 cd "$root" || exit 1

@@ -32,7 +32,7 @@ verdict() { # NAME CONDITION...
     if "${@:2}"; then
         echo "ok $1"
     else
-        cat "$TMP/out" "$log"
+        sed 's/^/  | /' "$TMP/out" "$log"
         echo "not ok $1: status $status, the output and the calls are above"
     fi
 }
