@@ -87,7 +87,7 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
     }
     if (st != dnnl_success) {
         (void)dnnl_primitive_desc_destroy(pd);
-        return st;
+        return st == dnnl_last_impl_reached ? dnnl_unimplemented : st;
     }
     *out = pd;
     return st;
@@ -154,7 +154,7 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
         st = dnnl_primitive_desc_iterator_next(it);
     }
     (void)dnnl_primitive_desc_iterator_destroy(it);
-    return st;
+    return st == dnnl_iterator_ends ? dnnl_unimplemented : st;
 }
 #endif
 
@@ -439,7 +439,7 @@ static enum rc raise(dnnl_status_t st, const struct op_desc *op, struct err *e)
     char what[PLAN_DESCRIBE_MAX];
 
     device_op_describe(op, "", what, sizeof what);
-    if (st == dnnl_unimplemented || st == dnnl_iterator_ends) {
+    if (st == dnnl_unimplemented) {
         struct device_info info;
 
         cpu_dnnl_describe(&info);

@@ -6,9 +6,9 @@
 static double log_sum_exp(const struct op_loss *o, const void *logits, size_t row)
 {
     size_t k = (size_t)o->classes;
-    double most = -INFINITY, sum = 0;
+    double most = ref_get(logits, o->type, row * k), sum = 0;
 
-    for (size_t i = 0; i < k; i++) {
+    for (size_t i = 1; i < k; i++) {
         most = fmax(most, ref_get(logits, o->type, row * k + i));
     }
     for (size_t i = 0; i < k; i++) {

@@ -156,7 +156,7 @@ static void wrong_shapes_are_named_with_their_numbers(void **state)
         {{OP_BN_ACT, {.map = {2, 3, 4, 5, DT_U8, .eps = 1e-5f}}},
          "bn_act: type u8 where f32 or bf16 is needed"},
         {{OP_BN_ACT, {.map = {2, 3, 4, 5, DT_F32, .eps = 0}}}, "bn_act: eps 0 must be above 0"},
-        {{OP_ADD, {.map = {2, -3, 4, 5, DT_F32}}}, "add: shape 2x-3x4x5 cannot be"},
+        {{OP_ADD, {.map = {2, -3, 4, 5, DT_F32, .eps = 0}}}, "add: shape 2x-3x4x5 cannot be"},
         {{OP_SOFTMAX_CE, {.loss = {0, 10, DT_F32}}}, "softmax_ce: 0 rows of 10 classes cannot be"},
         {{OP_NORMALIZE, {.normalize = {1, 2, 2, 3, 1, {0}, {1, 1, 1, 1}, DT_F32}}},
          "normalize: shape 1x2x2x3 -> 1 channels cannot be"},
@@ -186,7 +186,7 @@ static const struct op_desc small_conv = {
 
 static void wrong_use_of_a_plan_is_a_sentence(void **state)
 {
-    struct op_desc add_op = {OP_ADD, {.map = {2, 3, 4, 5, DT_F32}}};
+    struct op_desc add_op = {OP_ADD, {.map = {2, 3, 4, 5, DT_F32, .eps = 0}}};
     float weights[8 * 9 * 4] = {0};
 
     (void)state;
@@ -383,7 +383,7 @@ static enum rc create_everything(const char *backend, struct err *e)
     enum rc rc = device_create(backend, 1, &d, e);
 
     for (int i = 0; i < 4 && rc == RC_OK; i++) {
-        struct op_desc op = some_op(kinds[i], DT_F32);
+        struct op_desc op = some_op((int)kinds[i], DT_F32);
 
         rc = plan_create(d, &op, &plans[i], e);
     }
