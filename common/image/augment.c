@@ -49,10 +49,6 @@ static enum rc augment_check(const struct augment *a, struct err *e)
     return wrong == NULL ? RC_OK : err_raise(e, RC_INVAL, "noise: the %s is out of range", wrong);
 }
 
-struct augment_box {
-    int x, y, w, h;
-};
-
 static double augment_uniform(struct rng *r, double lo, double hi)
 {
     return lo + (hi - lo) * rng_f64(r);
@@ -60,7 +56,7 @@ static double augment_uniform(struct rng *r, double lo, double hi)
 
 /* torchvision's RandomResizedCrop: area uniform, aspect log-uniform, ten tries, then the largest
  * centred crop whose aspect is in range. */
-static struct augment_box augment_draw_crop(const struct augment *a, int w, int h, struct rng *r)
+struct augment_box augment_draw_crop(const struct augment *a, int w, int h, struct rng *r)
 {
     struct augment_box b = {0, 0, w, h};
     double aspect = (double)w / h;
@@ -160,7 +156,7 @@ enum rc augment_file(struct codec *k, const struct augment *a, const void *data,
                                      : image_eval_file(k, &eval, data, bytes, out, why, e);
     }
     if (rc == RC_OK) {
-        rc = buf_reserve(&k->aug, pixel_bytes(&img), e);
+        rc = codec_reserve(&k->aug, pixel_bytes(&img), e);
     }
     if (rc != RC_OK) {
         return rc;

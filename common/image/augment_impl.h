@@ -55,6 +55,13 @@ void pil_transform(struct image *img, const double t[6], const uint8_t colour[3]
                    uint8_t *spare);
 void pil_rotate(struct image *img, double degrees, const uint8_t colour[3], uint8_t *spare);
 
+/* The crop of AUG_CROP_RRC for an image of w x h. */
+struct augment_box {
+    int x, y, w, h;
+};
+struct augment_box augment_draw_crop(const struct augment *a, int w, int h, struct rng *r);
+/* One of the set, uniformly. */
+enum augment_op randaugment_draw_op(uint32_t ops, struct rng *r);
 /* The layers of RandAugment. spare: see above. */
 void randaugment_layers(const struct augment *a, struct rng *r, struct image *img,
                         uint8_t *spare);

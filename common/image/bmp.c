@@ -177,7 +177,7 @@ enum rc bmp_decode(struct codec *k, struct input in, struct raster *out, enum im
     if (b.pixels > in.n || b.stride * (size_t)b.h > in.n - b.pixels) {
         return bmp_cut(why, e);
     }
-    rc = buf_reserve(&k->pixels, (size_t)b.w * (size_t)b.h * 3, e);
+    rc = codec_reserve(&k->pixels, (size_t)b.w * (size_t)b.h * 3, e);
     if (rc != RC_OK) {
         return rc;
     }

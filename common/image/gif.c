@@ -289,9 +289,9 @@ enum rc gif_decode(struct codec *k, struct input in, struct raster *out, enum im
     if (min_bits < 1 || min_bits > 8) {
         return image_refuse(e, why, IMAGE_BROKEN, "GIF: a code size of %d bits", min_bits);
     }
-    rc = buf_reserve(&k->pixels, (size_t)g.screen_w * (size_t)g.screen_h * 3, e);
+    rc = codec_reserve(&k->pixels, (size_t)g.screen_w * (size_t)g.screen_h * 3, e);
     if (rc == RC_OK) {
-        rc = buf_reserve(&k->work, sizeof *lzw + n, e);
+        rc = codec_reserve(&k->work, sizeof *lzw + n, e);
     }
     if (rc != RC_OK) {
         return rc;

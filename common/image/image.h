@@ -85,7 +85,8 @@ NODISCARD enum rc image_eval_file(struct codec *k, const struct image_eval *p, c
                                   size_t bytes, uint8_t *out, enum image_reason *why,
                                   struct err *e);
 
-/** Pillow's resize of the box (x0, y0, x1, y1) of src to (out_w, out_h), into out. Exact fixed point. */
+/** Pillow's resize of the box (x0, y0, x1, y1) of src to (out_w, out_h, c), into out.
+ * RC_INVAL the box is not in the image; RC_NOMEM. */
 NODISCARD enum rc image_resize(struct codec *k, const struct image *src, const double box[4],
                                int out_w, int out_h, enum image_filter filter, uint8_t *out,
                                struct err *e);

@@ -30,8 +30,8 @@ struct buf {
 };
 
 /** At least bytes (plus BUF_PAD), contents undefined. RC_NOMEM. */
-NODISCARD enum rc buf_reserve(struct buf *b, size_t bytes, struct err *e);
-void buf_release(struct buf *b);
+NODISCARD enum rc codec_reserve(struct buf *b, size_t bytes, struct err *e);
+void codec_release(struct buf *b);
 
 /** Pixels of a part of an image: pixels[0] stands at (x, y) of an image of full_w x full_h. */
 struct raster {
@@ -43,7 +43,7 @@ struct raster {
 /** One axis of a resize: Pillow's fixed-point table for the outputs [first, first + count). */
 struct resize_table {
     int in, out; /* out = 0: unused */
-    double in0, in1;
+    float in0, in1; /* Pillow's box is f32 */
     enum image_filter filter;
     int first, count;
     int taps;           /* row length of k */

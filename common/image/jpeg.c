@@ -263,9 +263,9 @@ static enum rc jpeg_run(struct jpeg_job *t)
 
     jpeg_start(t);
     jpeg_choose_region(t);
-    t->rc = buf_reserve(&t->k->pixels, t->stride * (size_t)t->out->h, t->e);
+    t->rc = codec_reserve(&t->k->pixels, t->stride * (size_t)t->out->h, t->e);
     if (t->rc == RC_OK) {
-        t->rc = buf_reserve(&t->k->work, t->stride, t->e);
+        t->rc = codec_reserve(&t->k->work, t->stride, t->e);
     }
     if (t->rc != RC_OK) {
         jpeg_abort_decompress(&j->d);

@@ -88,7 +88,7 @@ static void png_run(struct png_job *t)
     if ((r->c != 1 && r->c != 3) || png_get_rowbytes(t->png, t->info) != stride) {
         png_error(t->png, "an unexpected pixel format");
     }
-    t->rc = buf_reserve(&t->k->pixels, stride * (size_t)r->h, t->e);
+    t->rc = codec_reserve(&t->k->pixels, stride * (size_t)r->h, t->e);
     if (t->rc != RC_OK) {
         return;
     }

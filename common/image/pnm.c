@@ -1,4 +1,5 @@
 /* Binary PGM (P5) and PPM (P6) with 8-bit samples: what IDX records are stored as. */
+#include <math.h>
 #include <string.h>
 
 #include "common/image/image_impl.h"
@@ -83,16 +84,16 @@ enum rc pnm_decode(struct codec *k, struct input in, struct raster *out, enum im
         return image_refuse(e, why, IMAGE_TRUNCATED, "PNM: %zu bytes of pixels, expected %zu",
                             in.n - h.data, n);
     }
-    rc = buf_reserve(&k->pixels, n, e);
+    rc = codec_reserve(&k->pixels, n, e);
     if (rc != RC_OK) {
         return rc;
     }
     memcpy(k->pixels.p, in.p + h.data, n);
     if (h.v[2] != 255) {
         for (size_t i = 0; i < n; i++) {
-            int v = (2 * 255 * k->pixels.p[i] + h.v[2]) / (2 * h.v[2]);
+            double v = rint((double)k->pixels.p[i] / h.v[2] * 255.0); /* as Pillow's round */
 
-            k->pixels.p[i] = (uint8_t)(v < 255 ? v : 255);
+            k->pixels.p[i] = (uint8_t)(v < 255.0 ? v : 255.0);
         }
     }
     *out = (struct raster){.pixels = k->pixels.p, .w = h.v[0], .h = h.v[1], .c = h.channels};

@@ -330,7 +330,7 @@ enum rc augment_apply(struct codec *k, enum augment_flavor flavor, enum augment_
 {
     struct augment a = {.flavor = flavor, .fill = -1};
     struct randaugment_call c = {.arg = arg};
-    enum rc rc = buf_reserve(&k->aug, pixel_bytes(img), e);
+    enum rc rc = codec_reserve(&k->aug, pixel_bytes(img), e);
 
     if (rc == RC_OK) {
         c.spare = k->aug.p;
@@ -343,7 +343,7 @@ enum rc augment_apply(struct codec *k, enum augment_flavor flavor, enum augment_
 
 /* ---- drawing ------------------------------------------------------------------------------ */
 
-static enum augment_op randaugment_draw_op(uint32_t ops, struct rng *r)
+enum augment_op randaugment_draw_op(uint32_t ops, struct rng *r)
 {
     uint32_t n = rng_below(r, (uint32_t)__builtin_popcount(ops));
 

@@ -31,7 +31,7 @@ struct resize_shape {
 
 static struct resize_shape resize_shape(const struct resize_table *t)
 {
-    double scale = (t->in1 - t->in0) / t->out;
+    double scale = (double)(t->in1 - t->in0) / t->out;
     double fs = scale < 1.0 ? 1.0 : scale;
 
     return (struct resize_shape){
@@ -44,7 +44,7 @@ static struct resize_shape resize_shape(const struct resize_table *t)
 /* The weights of output first + i, normalised by their sum in order, as fixed point. */
 static void resize_weights(struct resize_table *t, const struct resize_shape *s, int i, double *w)
 {
-    double centre = t->in0 + (t->first + i + 0.5) * s->scale;
+    double centre = (double)t->in0 + (t->first + i + 0.5) * s->scale;
     int lo = (int)(centre - s->support + 0.5);
     int hi = (int)(centre + s->support + 0.5);
     double sum = 0.0;
@@ -76,8 +76,8 @@ static enum rc resize_fill(struct resize_table *t, struct err *e)
     enum rc rc = RC_OK;
 
     t->taps = (int)ceil(s.support) * 2 + 1;
-    rc = buf_reserve(&t->storage,
-                     (size_t)t->taps * sizeof *w + count * (2 + (size_t)t->taps) * sizeof *t->k, e);
+    rc = codec_reserve(
+        &t->storage, (size_t)t->taps * sizeof *w + count * (2 + (size_t)t->taps) * sizeof *t->k, e);
     if (rc != RC_OK) {
         t->out = 0;
         return rc;
@@ -276,15 +276,15 @@ static enum rc resize_make_plan(struct codec *k, int full_w, int full_h,
 {
     struct resize_table x = {.in = full_w,
                              .out = win->out_w,
-                             .in0 = win->box[0],
-                             .in1 = win->box[2],
+                             .in0 = (float)win->box[0],
+                             .in1 = (float)win->box[2],
                              .filter = win->filter,
                              .first = win->x,
                              .count = win->w};
     struct resize_table y = {.in = full_h,
                              .out = win->out_h,
-                             .in0 = win->box[1],
-                             .in1 = win->box[3],
+                             .in0 = (float)win->box[1],
+                             .in1 = (float)win->box[3],
                              .filter = win->filter,
                              .first = win->y,
                              .count = win->h};
@@ -368,7 +368,7 @@ enum rc resize_raster(struct codec *k, const struct raster *src, const struct re
     } else {
         bytes = row * (size_t)(need[3] - need[1]);
     }
-    rc = buf_reserve(&k->pass, bytes + BUF_PAD + row, e);
+    rc = codec_reserve(&k->pass, bytes + BUF_PAD + row, e);
     if (rc != RC_OK) {
         return rc;
     }
@@ -406,7 +406,7 @@ enum rc image_resize(struct codec *k, const struct image *src, const double box[
                          "cannot resize the box (%g, %g, %g, %g) of a %d x %d image to %d x %d",
                          box[0], box[1], box[2], box[3], src->w, src->h, out_w, out_h);
     }
-    rc = buf_reserve(&k->aug, bytes, e); /* loads pass the last pixel, the caller's may not */
+    rc = codec_reserve(&k->aug, bytes, e); /* loads pass the last pixel, the caller's may not */
     if (rc != RC_OK) {
         return rc;
     }

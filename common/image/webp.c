@@ -70,7 +70,7 @@ enum rc webp_decode(struct codec *k, struct input in, struct raster *out, enum i
     out->full_w = out->w;
     out->full_h = out->h;
     bytes = (size_t)out->w * (size_t)out->h * 3;
-    rc = buf_reserve(&k->pixels, bytes, e);
+    rc = codec_reserve(&k->pixels, bytes, e);
     if (rc != RC_OK) {
         return rc;
     }
