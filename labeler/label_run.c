@@ -16,7 +16,8 @@ static const double AHEAD = 2.0;
 struct ahead {
     pthread_t thread;
     bool under_way;
-    double opening;          /* seconds that the last one took, without the waiting for an item */
+    double opening; /* seconds that the last opening took, without the waiting for an item */
+    double took;    /* the same of the one under way */
     struct label_task *task; /* NULL: there is none */
     enum rc rc;
     struct err err;
@@ -60,7 +61,7 @@ static void *ahead_main(void *arg)
         const double start = clock_now();
 
         a->rc = label_task_open(l->job, shard, attempt, &a->task, &a->err);
-        a->opening = clock_now() - start;
+        a->took = clock_now() - start;
     }
     return NULL;
 }
@@ -97,6 +98,7 @@ static enum rc ahead_take(struct label_loop *l, struct label_task **task, struct
     }
     (void)pthread_join(a->thread, NULL);
     a->under_way = false;
+    a->opening = a->took;
     if (a->rc != RC_OK) {
         return err_raise(e, a->rc, "%s", a->err.msg);
     }
