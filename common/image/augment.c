@@ -42,11 +42,11 @@ static enum rc augment_check(const struct augment *a, struct err *e)
     } else if (a->crop == AUG_CROP_RRC &&
                !(a->area_min > 0 && a->area_min <= a->area_max && a->area_max <= 1 &&
                  a->aspect_min > 0 && a->aspect_min <= a->aspect_max)) {
-        wrong = "area or aspect range";
+        wrong = "area or aspect";
     } else if (a->fill > 255) {
         wrong = "fill";
     }
-    return wrong == NULL ? RC_OK : err_raise(e, RC_INVAL, "noise: the %s is out of range", wrong);
+    return wrong == NULL ? RC_OK : err_raise(e, RC_INVAL, "noise: out of range: %s", wrong);
 }
 
 static double augment_uniform(struct rng *r, double lo, double hi)
@@ -91,8 +91,12 @@ struct augment_box augment_draw_crop(const struct augment *a, int w, int h, stru
 static enum rc augment_crop(struct codec *k, const struct augment *a, struct input in,
                             struct rng *r, uint8_t *out, enum image_reason *why, struct err *e)
 {
-    struct resize_window win = {
-        .out_w = a->size, .out_h = a->size, .w = a->size, .h = a->size, .filter = a->filter};
+    struct resize_window win = {.out_w = a->size,
+                                .out_h = a->size,
+                                .w = a->size,
+                                .h = a->size,
+                                .filter = a->filter,
+                                .once = true};
     struct jpeg_want want = {.denom = 1};
     struct raster src = {0};
     struct augment_box b;

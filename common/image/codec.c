@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/image/image_impl.h"
 
-enum rc codec_reserve(struct buf *b, size_t bytes, struct err *e)
+enum rc codec_reserve(struct codec_buf *b, size_t bytes, struct err *e)
 {
     if (bytes + BUF_PAD <= b->bytes && (b->bytes <= BUF_KEEP || bytes + BUF_PAD > BUF_KEEP)) {
         return RC_OK;
@@ -19,10 +19,10 @@ enum rc codec_reserve(struct buf *b, size_t bytes, struct err *e)
     return RC_OK;
 }
 
-void codec_release(struct buf *b)
+void codec_release(struct codec_buf *b)
 {
     mem_free(b->p);
-    *b = (struct buf){0};
+    *b = (struct codec_buf){0};
 }
 
 enum rc codec_create(struct codec **out, struct err *e)
@@ -55,5 +55,7 @@ void codec_destroy(struct codec *k)
     for (int i = 0; i < IMAGE_TABLES; i++) {
         codec_release(&k->tables[i].storage);
     }
+    codec_release(&k->once[0].storage);
+    codec_release(&k->once[1].storage);
     mem_free(k);
 }

@@ -43,7 +43,7 @@ static void decode_to_gray(const uint8_t *restrict s, uint8_t *restrict d, size_
 static enum rc decode_convert(struct codec *k, struct raster *r, int channels, struct err *e)
 {
     size_t n = (size_t)r->w * (size_t)r->h;
-    struct buf swap = k->pixels;
+    struct codec_buf swap = k->pixels;
     enum rc rc = RC_OK;
 
     if (r->c == channels) {

@@ -24,14 +24,14 @@ enum {
 };
 
 /** A buffer that grows and is kept. */
-struct buf {
+struct codec_buf {
     uint8_t *p;
     size_t bytes;
 };
 
 /** At least bytes (plus BUF_PAD), contents undefined. RC_NOMEM. */
-NODISCARD enum rc codec_reserve(struct buf *b, size_t bytes, struct err *e);
-void codec_release(struct buf *b);
+NODISCARD enum rc codec_reserve(struct codec_buf *b, size_t bytes, struct err *e);
+void codec_release(struct codec_buf *b);
 
 /** Pixels of a part of an image: pixels[0] stands at (x, y) of an image of full_w x full_h. */
 struct raster {
@@ -49,19 +49,20 @@ struct resize_table {
     int taps;           /* row length of k */
     int *lo, *n;        /* (count): first source index, number of taps */
     int32_t *k;         /* (count, taps): weights times 2^22 */
-    struct buf storage; /* of the three */
+    struct codec_buf storage; /* of the three */
     uint64_t used;      /* clock of the last use */
 };
 
 struct jpeg; /* jpeg.c */
 
 struct codec {
-    struct buf pixels; /* a reader's output */
-    struct buf work;   /* a reader's scratch; colour conversion */
-    struct buf pass;   /* between the two passes of a resize */
-    struct buf aug;    /* a second copy of an image under augmentation */
+    struct codec_buf pixels; /* a reader's output */
+    struct codec_buf work;   /* a reader's scratch; colour conversion */
+    struct codec_buf pass;   /* between the two passes of a resize */
+    struct codec_buf aug;    /* a second copy of an image under augmentation */
     struct jpeg *jpeg;
     struct resize_table tables[IMAGE_TABLES];
+    struct resize_table once[2]; /* of random crops, which never come again: x, y */
     uint64_t clock;
 };
 
@@ -134,6 +135,7 @@ struct resize_window {
     int out_w, out_h;
     int x, y, w, h;
     enum image_filter filter;
+    bool once; /* a random box: its tables are not worth keeping */
 };
 
 /** The source pixels that a window needs: box[0] <= x < box[2], box[1] <= y < box[3]. */

@@ -79,7 +79,7 @@ static enum rc resize_fill(struct resize_table *t, struct err *e)
     rc = codec_reserve(
         &t->storage, (size_t)t->taps * sizeof *w + count * (2 + (size_t)t->taps) * sizeof *t->k, e);
     if (rc != RC_OK) {
-        t->out = 0;
+        t->out = 0; /* matches nothing */
         return rc;
     }
     w = (void *)t->storage.p;
@@ -92,37 +92,36 @@ static enum rc resize_fill(struct resize_table *t, struct err *e)
     return RC_OK;
 }
 
-/* The table of an axis, made or remembered; the least recently used one makes room. */
-static enum rc resize_table(struct codec *k, const struct resize_table *want,
+static bool resize_same(const struct resize_table *a, const struct resize_table *b)
+{
+    return a->out == b->out && a->in == b->in && a->filter == b->filter && a->in0 == b->in0 &&
+           a->in1 == b->in1 && a->first == b->first && a->count == b->count;
+}
+
+/* The table of an axis (0 x, 1 y), made or remembered; the least recently used one makes room. */
+static enum rc resize_table(struct codec *k, const struct resize_table *want, int axis, bool once,
                             struct resize_table **out, struct err *e)
 {
-    struct resize_table *old = &k->tables[0];
-    enum rc rc = RC_OK;
+    struct resize_table *t = once ? &k->once[axis] : &k->tables[0];
+    struct codec_buf storage = {0};
 
-    k->clock++;
-    for (int i = 0; i < IMAGE_TABLES; i++) {
-        struct resize_table *t = &k->tables[i];
-
-        if (t->out == want->out && t->in == want->in && t->filter == want->filter &&
-            t->in0 == want->in0 && t->in1 == want->in1 && t->first == want->first &&
-            t->count == want->count) {
-            t->used = k->clock;
-            *out = t;
-            return RC_OK;
+    for (int i = 0; i < IMAGE_TABLES && !once; i++) {
+        if (resize_same(&k->tables[i], want)) {
+            t = &k->tables[i];
+            break;
         }
-        old = t->used < old->used ? t : old;
+        t = k->tables[i].used < t->used ? &k->tables[i] : t;
     }
-    old->in = want->in;
-    old->out = want->out;
-    old->first = want->first;
-    old->count = want->count;
-    old->in0 = want->in0;
-    old->in1 = want->in1;
-    old->filter = want->filter;
-    old->used = k->clock;
-    rc = resize_fill(old, e);
-    *out = old;
-    return rc;
+    *out = t;
+    if (!resize_same(t, want)) {
+        storage = t->storage;
+        *t = *want;
+        t->storage = storage;
+        t->used = ++k->clock;
+        return resize_fill(t, e);
+    }
+    t->used = ++k->clock;
+    return RC_OK;
 }
 
 /* ---- one pass ----------------------------------------------------------------------------- */
@@ -292,10 +291,10 @@ static enum rc resize_make_plan(struct codec *k, int full_w, int full_h,
 
     *out = (struct resize_plan){0};
     if (win->out_w != full_w || win->box[0] != 0 || win->box[2] != full_w) {
-        rc = resize_table(k, &x, &out->tx, e);
+        rc = resize_table(k, &x, 0, win->once, &out->tx, e);
     }
     if (rc == RC_OK && (win->out_h != full_h || win->box[1] != 0 || win->box[3] != full_h)) {
-        rc = resize_table(k, &y, &out->ty, e);
+        rc = resize_table(k, &y, 1, win->once, &out->ty, e);
     }
     if (rc != RC_OK) {
         return rc;
