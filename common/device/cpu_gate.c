@@ -35,15 +35,15 @@ static void fill_factors(const struct op_map *o, const void *gate, const float *
                          float *factors)
 {
     size_t c = (size_t)o->c, width = cpu_width(o->c);
+    bool bf16 = o->type == DT_BF16;
 
     for (size_t n = 0; n < (size_t)o->n; n++) {
-        float k = keep != NULL ? keep[n] : 1.0f;
+        float k = keep != NULL ? keep[n] : 1.0f, *row = factors + n * width;
 
-        for (size_t i = 0; i < width; i++) {
-            float g = gate != NULL ? cpu_get(gate, n * c + i % c, o->type == DT_BF16) : 1.0f;
-
-            factors[n * width + i] = g * k;
+        for (size_t i = 0; i < c; i++) {
+            row[i] = gate != NULL ? cpu_get(gate, n * c + i, bf16) * k : k;
         }
+        cpu_repeat(row, c, width);
     }
 }
 

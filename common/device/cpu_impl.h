@@ -163,6 +163,14 @@ static inline size_t cpu_width(int c)
     return one >= wide ? one : one * ((wide + one - 1) / one);
 }
 
+/** Repeat the first c values of a row up to width. */
+static inline void cpu_repeat(float *row, size_t c, size_t width)
+{
+    for (size_t i = c; i < width; i++) {
+        row[i] = row[i - c];
+    }
+}
+
 /** The smaller of a chunk and what is left after `from`. */
 static inline size_t cpu_chunk_len(size_t total, size_t from, size_t chunk)
 {

@@ -82,24 +82,41 @@ enum rc cpu_loss_normalize_table(const struct op_normalize *o, void **out, struc
     return RC_OK;
 }
 
-static void look_up(const struct op_normalize *o, const void *table, const uint8_t *pixels, void *y,
-                    size_t n)
+/* The table's values of n pixels; type and channels are constants where this is inlined. */
+CPU_INLINE void look_up(const void *table, const uint8_t *pixels, void *y, size_t n, size_t c_in,
+                        size_t c_out, bool bf16)
 {
-    size_t c_in = (size_t)o->c_in, c_out = (size_t)o->c_out;
-
     for (size_t i = 0; i < n; i++) {
         for (size_t c = 0; c < c_in; c++) {
             size_t from = c * 256 + pixels[i * c_in + c], to = i * c_out + c;
 
-            if (o->type == DT_BF16) {
+            if (bf16) {
                 ((uint16_t *)y)[to] = ((const uint16_t *)table)[from];
             } else {
                 ((float *)y)[to] = ((const float *)table)[from];
             }
         }
         for (size_t c = c_in; c < c_out; c++) {
-            cpu_put(y, i * c_out + c, o->type == DT_BF16, 0.0f);
+            cpu_put(y, i * c_out + c, bf16, 0.0f);
         }
+    }
+}
+
+static void look_up_chunk(const struct op_normalize *o, const void *table, const uint8_t *pixels,
+                          void *y, size_t n)
+{
+    bool bf16 = o->type == DT_BF16;
+
+    if (o->c_in == 3 && o->c_out == 3 && bf16) {
+        look_up(table, pixels, y, n, 3, 3, true);
+    } else if (o->c_in == 3 && o->c_out == 3) {
+        look_up(table, pixels, y, n, 3, 3, false);
+    } else if (o->c_in == 1 && o->c_out == 1 && bf16) {
+        look_up(table, pixels, y, n, 1, 1, true);
+    } else if (o->c_in == 1 && o->c_out == 1) {
+        look_up(table, pixels, y, n, 1, 1, false);
+    } else {
+        look_up(table, pixels, y, n, (size_t)o->c_in, (size_t)o->c_out, bf16);
     }
 }
 
@@ -115,8 +132,9 @@ static void run_normalize(const struct cpu_plan *p, void *scratch, void *const a
     for (size_t i = 0; i < chunks; i++) {
         size_t at = i * chunk;
 
-        look_up(o, p->table, (const uint8_t *)args[0] + at * (size_t)o->c_in,
-                cpu_at(args[1], o->type, at * (size_t)o->c_out), cpu_chunk_len(total, at, chunk));
+        look_up_chunk(o, p->table, (const uint8_t *)args[0] + at * (size_t)o->c_in,
+                      cpu_at(args[1], o->type, at * (size_t)o->c_out),
+                      cpu_chunk_len(total, at, chunk));
     }
 }
 

@@ -67,14 +67,6 @@ size_t cpu_norm_saved_bytes(const struct op_map *o)
     return 3 * (size_t)o->c * sizeof(float);
 }
 
-/* Repeat the first c values up to width. */
-static void repeat(float *row, size_t c, size_t width)
-{
-    for (size_t i = c; i < width; i++) {
-        row[i] = row[i - c];
-    }
-}
-
 /* Add lanes c.. onto the first c, in order. */
 static void fold(float *row, size_t c, size_t width)
 {
@@ -144,7 +136,7 @@ static void chunk_moments(const struct op_map *o, const void *x, size_t n, float
     for (size_t i = 0; i < c; i++) {
         mean[i] /= rows;
     }
-    repeat(mean, c, width);
+    cpu_repeat(mean, c, width);
     square_chunk(x, n, width, mean, m2, o->type == DT_BF16);
     fold(m2, c, width);
 }
@@ -255,7 +247,7 @@ static void run_bn_act(const struct cpu_plan *p, void *scratch, void *const args
         w.constants[width + j] = gamma[j] * s.rstd[j];
     }
     for (int i = 0; i < 3; i++) {
-        repeat(w.constants + (size_t)i * width, c, width);
+        cpu_repeat(w.constants + (size_t)i * width, c, width);
     }
     affine(o, args[0], args[3], w.constants);
 }
@@ -270,8 +262,8 @@ static void run_bn_infer(const struct cpu_plan *p, void *scratch, void *const ar
     memset(k, 0, width * sizeof *k);
     memcpy(k + width, args[1], c * sizeof *k);
     memcpy(k + 2 * width, args[2], c * sizeof *k);
-    repeat(k + width, c, width);
-    repeat(k + 2 * width, c, width);
+    cpu_repeat(k + width, c, width);
+    cpu_repeat(k + 2 * width, c, width);
     affine(o, args[0], args[3], k);
 }
 
@@ -401,7 +393,7 @@ static void run_bn_act_bwd(const struct cpu_plan *p, void *scratch, void *const 
         k[K_BETA * width + j] = s.beta[j];
     }
     for (size_t i = K_MEAN; i <= K_BETA; i++) {
-        repeat(k + i * width, c, width);
+        cpu_repeat(k + i * width, c, width);
     }
 #pragma omp parallel for schedule(static) if (total > CPU_SERIAL)
     for (size_t i = 0; i < chunks; i++) {
@@ -413,8 +405,8 @@ static void run_bn_act_bwd(const struct cpu_plan *p, void *scratch, void *const 
                             cpu_chunk_len(total, i * chunk, chunk), width, k, part, bf16, o->relu);
     }
     join_sums(o, &w, args[5], args[6]);
-    repeat(k + K_MEAN_G * width, c, width);
-    repeat(k + K_MEAN_GX * width, c, width);
+    cpu_repeat(k + K_MEAN_G * width, c, width);
+    cpu_repeat(k + K_MEAN_GX * width, c, width);
 #pragma omp parallel for schedule(static) if (total > CPU_SERIAL)
     for (size_t i = 0; i < chunks; i++) {
         input_gradient_chunk(cpu_at(args[0], o->type, i * chunk),

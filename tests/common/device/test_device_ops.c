@@ -229,12 +229,24 @@ static double best_seconds(struct harness *t)
     return best;
 }
 
+static const char *bench_filter = ""; /* only plans whose description has this in it */
+
+static bool wanted(struct device *d, const struct op_desc *op)
+{
+    struct err e = {0};
+    struct plan *p = NULL;
+    bool yes = plan_create(d, op, &p, &e) == RC_OK && strstr(plan_describe(p), bench_filter);
+
+    plan_destroy(p);
+    return yes;
+}
+
 static void bench_op(struct device *d, const struct op_desc *op)
 {
     struct harness t;
     double took, bytes = 0;
 
-    if (!harness_open(&t, d, op, 1)) {
+    if (!wanted(d, op) || !harness_open(&t, d, op, 1)) {
         return;
     }
     if (op->kind == OP_BN_ACT_BWD) {
@@ -312,7 +324,7 @@ static int bench(const char *backend, int threads)
     return 0;
 }
 
-/* usage: test_device_ops [--bench [BACKEND [THREADS]]] */
+/* usage: test_device_ops [--bench [BACKEND [THREADS [TEXT]]]], TEXT: part of plans' descriptions */
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +334,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(loss_pixels_and_step_agree_with_ref),
     };
 
+    bench_filter = argc > 4 ? argv[4] : "";
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
         return bench(argc > 2 ? argv[2] : "auto", argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0);
     }
