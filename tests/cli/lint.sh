@@ -13,6 +13,7 @@ for mk in common/*/module.mk */module.mk; do
 done
 cd "$repo" || exit 1
 git init -q .
+printf '/** Nothing but a number. */\nenum { TESTS_HELP = 1 };\n' >tests/help.h
 
 lint() { # NAME: status of that lint on what lies here
     git add -A

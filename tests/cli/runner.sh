@@ -16,7 +16,7 @@ expect() { # CASE LAST_LINE STATUS PROGRAM...
     if [ "$(tail -n 1 <<<"$out")" = "$2" ] && [ "$status" -eq "$3" ]; then
         echo "ok $1"
     else
-        sed 's/^/  | /' <<<"$out"
+        echo "$out" | sed 's/^/  | /'
         echo "not ok $1: expected '$2' and status $3, got status $status and the output above"
     fi
 }
