@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -23,7 +24,7 @@
 #include "labeler/label_run.h"
 #include "shards/corpus_writer.h"
 
-enum { SIDE = 12, CLASSES = 9, IMAGES = 90, FEW = 8 };
+enum { SIDE = 12, CLASSES = 9, IMAGES = 90, FEW = 8, MANY = 900, MANY_SHARDS = 128 };
 
 static struct coll *control;
 static int rank, size;
@@ -50,6 +51,7 @@ struct fake {
     int fail_at; /* this call fails; 0: none */
     int stop_at; /* this call is interrupted by a request to stop; 0: none */
     int batch;
+    useconds_t sleep; /* of a call, microseconds */
 };
 
 /* Integer weights of the classes from all pixels, so that any mistake of place shows. */
@@ -82,7 +84,7 @@ static enum rc fake_run(void *ctx, const uint8_t *pixels, float *probs, struct e
     for (int i = 0; i < f->batch; i++) {
         fake_row(pixels + (size_t)i * SIDE * SIDE, probs + (size_t)i * CLASSES);
     }
-    usleep(2000);
+    usleep(f->sleep);
     return RC_OK;
 }
 
@@ -170,7 +172,7 @@ static enum rc label(struct corpus *c, const char *dir, struct session *s, struc
 {
     struct work *w = NULL;
     struct work_counts mine;
-    int items[64], n = 0;
+    int items[MANY_SHARDS], n = 0;
     int64_t images = 0;
     enum rc rc = RC_OK;
     stop = 0;
@@ -204,7 +206,8 @@ static enum rc label(struct corpus *c, const char *dir, struct session *s, struc
 
 static struct session session_of(int batch, int threads, int top_k)
 {
-    struct session s = {.lineage = lineage_of(top_k), .fake = {.batch = batch}, .threads = threads};
+    struct session s = {
+        .lineage = lineage_of(top_k), .fake = {.batch = batch, .sleep = 2000}, .threads = threads};
     return s;
 }
 
@@ -461,6 +464,38 @@ static void a_damaged_shard_is_named(void **state)
     mem_free(dir);
 }
 
+/* Seconds of a run in which the last rank is so many times slower than the others. */
+static double timed(struct corpus *c, unsigned slower)
+{
+    struct err e = {0};
+    char *dir = fresh_dir();
+    struct session s = session_of(3, 1, 3);
+    s.fake.sleep = 15000 * (rank == size - 1 ? slower : 1);
+    double seconds = clock_now();
+    ok(label(c, dir, &s, &e), &e);
+    seconds = clock_now() - seconds;
+    mem_free(dir);
+    return seconds;
+}
+
+static void a_slow_rank_slows_nothing_but_itself(void **state)
+{
+    (void)state;
+    if (size == 1) {
+        return; /* nobody else is there */
+    }
+    struct corpus *c = corpus_of("many", MANY, NULL);
+    assert_in_range(corpus_shards(c), 90, MANY_SHARDS);
+    /* Work per second: one of each rank, but a fifth of one of the slow rank. */
+    const double ideal = timed(c, 1) * size / (size - 1 + 0.2);
+    const double took = timed(c, 5);
+    if (rank == 0) {
+        print_message("one of %d ranks slowed 5 times: %.2f s, ideal %.2f s\n", size, took, ideal);
+    }
+    assert_true(took < 1.15 * ideal);
+    corpus_close(c);
+}
+
 static void without_memory_nothing_is_lost(void **state)
 {
     (void)state;
@@ -532,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_failing_device_stops_all_ranks_and_loses_nothing),
         cmocka_unit_test(an_image_that_cannot_be_decoded_is_named),
         cmocka_unit_test(a_damaged_shard_is_named),
+        cmocka_unit_test(a_slow_rank_slows_nothing_but_itself),
         cmocka_unit_test(without_memory_nothing_is_lost),
     };
     int failed = cmocka_run_group_tests_name("label_run", tests, group_begin, group_end);
