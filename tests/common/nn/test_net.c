@@ -1,0 +1,292 @@
+/* The executable network: sizes, cpu against ref, gradients against finite differences. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "common/nn/net.h"
+
+enum { BATCH = 4, SIZE = 20, CLASSES = 5 };
+
+struct fixture {
+    struct device *dev;
+    struct net *net;
+    float *weights, *grads;
+    uint8_t pixels[BATCH * SIZE * SIZE];
+    float target[BATCH * CLASSES], weight[BATCH], loss[BATCH], keep[8 * BATCH];
+    struct net_targets t;
+};
+
+static void draw(struct rng *r, const char *what)
+{
+    struct key128 key;
+
+    hash_key(what, strlen(what), &key);
+    rng_init(r, 1, RNG_TEST, 0, &key, 0);
+}
+
+/* Every parameter away from its special initial value, so that each path carries a gradient. */
+static void perturb(const struct params *p, float *w)
+{
+    struct rng r;
+
+    draw(&r, "weights");
+    for (int v = 0; v < p->n_views; v++) {
+        for (size_t i = 0; i < p->views[v].n; i++) {
+            float *x = &w[p->views[v].offset + i];
+
+            *x += (float)(0.1 * rng_normal(&r));
+            if (p->views[v].kind == PARAM_GAMMA) {
+                *x = 0.5f + fabsf(*x);
+            }
+        }
+    }
+}
+
+static void make(struct fixture *f, const char *backend, bool training, enum dtype type)
+{
+    struct net_config c = {.batch = BATCH, .size = SIZE, .type = type, .training = training};
+    struct rng r;
+    struct err e = {0};
+
+    memset(f, 0, sizeof *f);
+    c.model = (struct nn_model){nn_family_find("resnetrs11_w16"), 1, CLASSES};
+    for (int i = 0; i < 3; i++) {
+        c.mean[i] = 0.3f;
+        c.std[i] = 0.35f;
+    }
+    assert_int_equal(device_create(backend, 1, &f->dev, &e), RC_OK);
+    assert_int_equal(net_create(f->dev, &c, &f->net, &e), RC_OK);
+    f->weights = params_buffer(net_params(f->net));
+    f->grads = params_buffer(net_params(f->net));
+    params_init(net_params(f->net), 7, 0.05, f->weights);
+    perturb(net_params(f->net), f->weights);
+    draw(&r, "pixels");
+    for (size_t i = 0; i < sizeof f->pixels; i++) {
+        f->pixels[i] = (uint8_t)rng_below(&r, 256);
+    }
+    for (int i = 0; i < BATCH; i++) {
+        f->weight[i] = 1;
+        f->target[i * CLASSES + i] = 0.9f;
+        f->target[i * CLASSES + (i + 1) % CLASSES] = 0.1f;
+    }
+    for (int i = 0; i < 3 * BATCH; i++) {
+        f->keep[i] = i % 5 == 1 ? 0 : 1.25f;
+    }
+    f->t = (struct net_targets){f->target, f->weight, f->keep, NULL};
+}
+
+static void done(struct fixture *f)
+{
+    net_destroy(f->net);
+    device_destroy(f->dev);
+    mem_free(f->weights);
+    mem_free(f->grads);
+}
+
+static double run(struct fixture *f)
+{
+    double sum = 0;
+    struct err e = {0};
+
+    memset(f->grads, 0, net_params(f->net)->n_total * sizeof *f->grads);
+    assert_int_equal(net_load(f->net, f->weights, &e), RC_OK);
+    assert_int_equal(net_train(f->net, f->pixels, &f->t, f->grads, f->loss, NULL, &e), RC_OK);
+    for (int i = 0; i < BATCH; i++) {
+        sum += (double)f->loss[i];
+    }
+    return sum;
+}
+
+static double relative(const float *a, const float *b, size_t n)
+{
+    double d = 0;
+    double s = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        s += (double)b[i] * (double)b[i];
+    }
+    return sqrt(d / (s + 1e-30));
+}
+
+static void the_small_member_has_the_known_parameters(void **state)
+{
+    struct nn_model m = {nn_family_find("resnetrs11_w16"), 1, 10};
+
+    (void)state;
+    assert_int_equal(nn_model_parameters(&m), 173258);
+}
+
+static void every_gradient_is_the_same_on_cpu_and_ref(void **state)
+{
+    struct fixture a;
+    struct fixture b;
+    double la = 0;
+    double lb = 0;
+
+    (void)state;
+    make(&a, "cpu", true, DT_F32);
+    make(&b, "ref", true, DT_F32);
+    la = run(&a);
+    lb = run(&b);
+    assert_true(fabs(la - lb) < 1e-5 * lb);
+    for (int v = 0; v < net_params(a.net)->n_views; v++) {
+        const struct param_view *view = &net_params(a.net)->views[v];
+        double d = relative(a.grads + view->offset, b.grads + view->offset, view->n);
+
+        if (!(d < 1e-3)) {
+            print_error("%s: relative difference %g\n", view->name, d);
+        }
+        assert_true(d < 1e-3);
+    }
+    done(&a);
+    done(&b);
+}
+
+static void gradients_agree_with_finite_differences(void **state)
+{
+    struct fixture f;
+    const struct params *p = NULL;
+    float *grads = NULL;
+    struct rng r;
+
+    (void)state;
+    make(&f, "ref", true, DT_F32);
+    p = net_params(f.net);
+    grads = params_buffer(p);
+    (void)run(&f);
+    memcpy(grads, f.grads, p->n_total * sizeof *grads);
+    draw(&r, "directions");
+    for (int v = 0; v < p->n_views; v++) {
+        const struct param_view *view = &p->views[v];
+        float saved[65536];
+        double analytic = 0;
+        double numeric = 0;
+        double norm = 0;
+        double h = 0;
+
+        if (view->kind == PARAM_MEAN || view->kind == PARAM_VAR) {
+            continue;
+        }
+        /* along the gradient itself: its length is the derivative */
+        memcpy(saved, f.weights + view->offset, view->n * sizeof *saved);
+        for (size_t i = 0; i < view->n; i++) {
+            norm += (double)grads[view->offset + i] * (double)grads[view->offset + i];
+        }
+        norm = sqrt(norm);
+        analytic = norm;
+        h = 1e-3 / fmax(1, norm);
+        for (int sign = -1; sign <= 1; sign += 2) {
+            for (size_t i = 0; i < view->n; i++) {
+                f.weights[view->offset + i] =
+                    saved[i] + (float)(sign * h * (double)grads[view->offset + i] / norm);
+            }
+            numeric += sign * run(&f) / (2 * h);
+        }
+        memcpy(f.weights + view->offset, saved, view->n * sizeof *saved);
+        if (!(fabs(numeric - analytic) < 0.03 * analytic + 2e-3)) {
+            print_error("%s: %g by the network, %g by differences\n", view->name, analytic,
+                        numeric);
+        }
+        assert_true(fabs(numeric - analytic) < 0.03 * analytic + 2e-3);
+    }
+    mem_free(grads);
+    done(&f);
+}
+
+static void folding_bn_gives_the_running_statistics_forward(void **state)
+{
+    struct fixture a;
+    struct fixture b;
+    float la[BATCH * CLASSES];
+    float lb[BATCH * CLASSES];
+    struct err e = {0};
+
+    (void)state;
+    make(&a, "cpu", false, DT_F32);
+    make(&b, "ref", false, DT_F32);
+    for (int v = 0; v < net_params(a.net)->n_views; v++) {
+        const struct param_view *view = &net_params(a.net)->views[v];
+
+        for (size_t i = 0; view->kind == PARAM_VAR && i < view->n; i++) {
+            a.weights[view->offset + i] = 0.5f + fabsf(a.weights[view->offset + i]);
+        }
+    }
+    assert_int_equal(net_load(a.net, a.weights, &e), RC_OK);
+    assert_int_equal(net_load(b.net, a.weights, &e), RC_OK);
+    assert_int_equal(net_infer(a.net, a.pixels, la, &e), RC_OK);
+    assert_int_equal(net_infer(b.net, a.pixels, lb, &e), RC_OK);
+    assert_true(relative(la, lb, BATCH * CLASSES) < 1e-5);
+    done(&a);
+    done(&b);
+}
+
+static void bf16_logits_stay_near_f32(void **state)
+{
+    struct fixture a;
+    struct fixture b;
+    float la[BATCH * CLASSES];
+    float lb[BATCH * CLASSES];
+    struct err e = {0};
+
+    (void)state;
+    make(&a, "cpu", false, DT_BF16);
+    make(&b, "cpu", false, DT_F32);
+    assert_int_equal(net_load(a.net, b.weights, &e), RC_OK);
+    assert_int_equal(net_load(b.net, b.weights, &e), RC_OK);
+    assert_int_equal(net_infer(a.net, b.pixels, la, &e), RC_OK);
+    assert_int_equal(net_infer(b.net, b.pixels, lb, &e), RC_OK);
+    assert_true(relative(la, lb, BATCH * CLASSES) < 3e-2);
+    assert_true(relative(la, lb, BATCH * CLASSES) > 0);
+    done(&a);
+    done(&b);
+}
+
+static void a_steady_step_allocates_nothing(void **state)
+{
+    struct fixture f;
+    uint64_t before = 0;
+
+    (void)state;
+    make(&f, "cpu", true, DT_F32);
+    (void)run(&f);
+    before = mem_count();
+    (void)run(&f);
+    assert_int_equal(mem_count(), before);
+    done(&f);
+}
+
+static void the_memory_plan_is_near_its_bound(void **state)
+{
+    struct fixture f;
+    struct net_memory m;
+
+    (void)state;
+    make(&f, "cpu", true, DT_F32);
+    net_memory(f.net, &m);
+    assert_true(m.activations >= m.lower_bound);
+    assert_true((double)m.activations <= 1.1 * (double)m.lower_bound);
+    done(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_small_member_has_the_known_parameters),
+        cmocka_unit_test(every_gradient_is_the_same_on_cpu_and_ref),
+        cmocka_unit_test(gradients_agree_with_finite_differences),
+        cmocka_unit_test(folding_bn_gives_the_running_statistics_forward),
+        cmocka_unit_test(bf16_logits_stay_near_f32),
+        cmocka_unit_test(a_steady_step_allocates_nothing),
+        cmocka_unit_test(the_memory_plan_is_near_its_bound),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
