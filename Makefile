@@ -84,7 +84,7 @@ $(MPI_TESTS): $(B)/%: %.c $(PROG_LIBS)
 	    -Wl,--start-group $(PROG_LIBS) -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) -lm
 
 # tests/fuzz/fuzz_X.c: libFuzzer runs it (MODE=fuzz), else replay_main.c does on files.
-FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_$(or $(F),*).c))
 FUZZ_DIRS ?= $(DIRS)
 FUZZ_LIBS := $(foreach d,$(FUZZ_DIRS),$(call lib,$(d)))
 FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer,tests/fuzz/replay_main.c)
@@ -114,7 +114,7 @@ lint: ## format, layering, header homes, banned functions, headers that compile 
 	@BUILD_DIR=$(B) tests/lint/run
 
 T ?= 60
-fuzz: ## libFuzzer (clang) on every tests/fuzz/fuzz_*.c, T=60 seconds each
+fuzz: ## libFuzzer (clang) on every tests/fuzz/fuzz_*.c (F=yaml: on one), T=60 seconds each
 	@scripts/setup --clang
 	@$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-programs
 	@tests/fuzz/run $(T) $(FUZZERS:$(B)/%=$(BUILD)/fuzz-clang/%)

@@ -94,6 +94,7 @@ run_script() { # KIND SCRIPT LABEL
     out=$SCRATCH/$1-$name.out
     results=$RESULTS/$1-$name
     mkdir -p "$SCRATCH/tmp-$name"
+    [ ! -t 1 ] || printf '%-5s %-44s ...\r' "$1" "$3"
     start=$EPOCHREALTIME
     TMP=$SCRATCH/tmp-$name TMPDIR=$SCRATCH/tmp-$name \
         timeout -k 10 "$SCRIPT_TIMEOUT" "$2" >"$out" 2>&1 </dev/null
