@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/fs.h"
@@ -23,6 +24,8 @@ struct label_config {
     int precision;
     bool json;
 };
+
+enum { LABEL_SEE_TRIES = 40 }; /* of 0.25 s */
 
 #define AT(field) offsetof(struct label_config, field)
 
@@ -210,6 +213,49 @@ static bool label_takes_turns(const struct label_verb *v, int decoders)
     return strcmp(dev.backend, "cuda") != 0 && dev.threads + decoders > coll_threads(v->control, 0);
 }
 
+/* Every shard that a rank reported must be visible here: a network file system may lag behind. */
+static enum rc label_see_all(const struct label_verb *v, struct err *e)
+{
+    const struct timespec pause = {0, 250 * 1000 * 1000};
+    int *items = mem_calloc((size_t)corpus_shards(v->corpus) + 1, sizeof *items);
+    int64_t images = 0;
+    enum rc rc = RC_OK;
+    int n = 1;
+
+    if (items == NULL) {
+        return mem_raise(e, "the list of shards", (size_t)corpus_shards(v->corpus) * sizeof *items);
+    }
+    for (int tries = 0; tries < LABEL_SEE_TRIES && n > 0 && rc == RC_OK; tries++) {
+        if (tries > 0) {
+            (void)nanosleep(&pause, NULL);
+            rc = fs_sync_dir(v->dir, e); /* opening it asks the server anew */
+        }
+        label_missing(v->corpus, v->dir, items, &n, &images);
+    }
+    if (rc == RC_OK && n > 0) {
+        rc =
+            err_raise(e, RC_IO,
+                      "%d label shards that ranks have sealed are not to be seen in '%s' from rank "
+                      "0 (the first is of '%s'): is it the same folder on every host? The same "
+                      "command again goes on",
+                      n, v->dir, corpus_shard(v->corpus, items[0])->name);
+    }
+    mem_free(items);
+    return rc;
+}
+
+static enum rc label_finish(struct label_verb *v, struct err *e)
+{
+    enum rc rc = label_see_all(v, e);
+
+    if (rc == RC_OK) {
+        rc = label_store_update(v->dir, &v->lineage,
+                                (const char *const *)teacher_info(v->teacher)->class_names,
+                                v->corpus, e);
+    }
+    return rc;
+}
+
 static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *stop, struct err *e)
 {
     const int decoders = coll_threads(v->control, (int)v->config->decoders);
@@ -230,9 +276,7 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
     enum rc rc = label_run(&job, v->images_left, &mine, e);
 
     if (rc == RC_OK && coll_rank(v->control) == 0 && !work_stopping(v->work)) {
-        rc = label_store_update(v->dir, &v->lineage,
-                                (const char *const *)teacher_info(v->teacher)->class_names,
-                                v->corpus, e);
+        rc = label_finish(v, e);
     }
     v->seconds = fmax(clock_now() - start, 1e-9);
     return rc;
