@@ -53,60 +53,107 @@ static char *fs_dirname(const char *path)
     return mem_sprintf("%.*s", (int)(slash - path), path);
 }
 
-static enum rc fs_write_all(int fd, const char *path, const void *data, size_t bytes, struct err *e)
+struct fs_file {
+    char *path, *tmp, *dir;
+    int fd;
+};
+
+enum rc fs_file_create(const char *path, struct fs_file **out, struct err *e)
+{
+    struct fs_file *f = mem_calloc(1, sizeof *f);
+    enum rc rc = RC_OK;
+
+    if (f == NULL) {
+        return mem_raise(e, "a file", sizeof *f);
+    }
+    f->fd = -1;
+    f->path = mem_strdup(path);
+    f->tmp = mem_sprintf("%s.tmp.%ld", path, (long)getpid());
+    f->dir = fs_dirname(path);
+    if (f->path == NULL || f->tmp == NULL || f->dir == NULL) {
+        rc = mem_raise(e, "a path", strlen(path));
+        goto out;
+    }
+    f->fd = open(f->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (f->fd < 0) {
+        rc = err_raise(e, RC_IO, "cannot write '%s': %s", path, strerror(errno));
+        goto out;
+    }
+    *out = f;
+    f = NULL; /* now the caller's */
+out:
+    fs_file_discard(f);
+    return rc;
+}
+
+enum rc fs_file_append(struct fs_file *f, const void *data, size_t bytes, struct err *e)
 {
     const unsigned char *p = data;
 
     while (bytes > 0) {
-        ssize_t n = write(fd, p, bytes);
+        ssize_t n = write(f->fd, p, bytes);
 
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n <= 0) {
-            return err_raise(e, RC_IO, "cannot write '%s': %s", path, strerror(errno));
+            return err_raise(e, RC_IO, "cannot write '%s': %s", f->path, strerror(errno));
         }
         p += n;
         bytes -= (size_t)n;
     }
-    if (fsync(fd) != 0) {
-        return err_raise(e, RC_IO, "cannot sync '%s': %s", path, strerror(errno));
-    }
     return RC_OK;
+}
+
+void fs_file_discard(struct fs_file *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    if (f->fd >= 0) {
+        (void)close(f->fd);
+        (void)unlink(f->tmp);
+    }
+    mem_free(f->path);
+    mem_free(f->tmp);
+    mem_free(f->dir);
+    mem_free(f);
+}
+
+enum rc fs_file_commit(struct fs_file *f, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (fsync(f->fd) != 0) {
+        rc = err_raise(e, RC_IO, "cannot sync '%s': %s", f->path, strerror(errno));
+        goto out;
+    }
+    if (rename(f->tmp, f->path) != 0) {
+        rc = err_raise(e, RC_IO, "cannot replace '%s': %s", f->path, strerror(errno));
+        goto out;
+    }
+    (void)close(f->fd); /* synced: nothing is left that could fail */
+    f->fd = -1;
+    rc = fs_sync_dir(f->dir, e);
+out:
+    fs_file_discard(f);
+    return rc;
 }
 
 enum rc fs_write_atomic(const char *path, const void *data, size_t bytes, struct err *e)
 {
-    char *tmp = mem_sprintf("%s.tmp.%ld", path, (long)getpid());
-    char *dir = fs_dirname(path);
-    enum rc rc = RC_OK;
-    int fd = -1;
+    struct fs_file *f = NULL;
+    enum rc rc = fs_file_create(path, &f, e);
 
-    if (tmp == NULL || dir == NULL) {
-        rc = mem_raise(e, "a path", strlen(path));
-        goto out;
-    }
-    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        rc = err_raise(e, RC_IO, "cannot write '%s': %s", path, strerror(errno));
-        goto out;
-    }
-    rc = fs_write_all(fd, path, data, bytes, e);
-    if (close(fd) != 0 && rc == RC_OK) {
-        rc = err_raise(e, RC_IO, "cannot write '%s': %s", path, strerror(errno));
-    }
-    if (rc == RC_OK && rename(tmp, path) != 0) {
-        rc = err_raise(e, RC_IO, "cannot replace '%s': %s", path, strerror(errno));
-    }
     if (rc != RC_OK) {
-        (void)unlink(tmp);
-        goto out;
+        return rc;
     }
-    rc = fs_sync_dir(dir, e);
-out:
-    mem_free(tmp);
-    mem_free(dir);
-    return rc;
+    rc = fs_file_append(f, data, bytes, e);
+    if (rc != RC_OK) {
+        fs_file_discard(f);
+        return rc;
+    }
+    return fs_file_commit(f, e);
 }
 
 static enum rc fs_read_fd(int fd, const char *path, size_t max, char **out, size_t *bytes,

@@ -17,6 +17,15 @@ NODISCARD enum rc fs_mkdirs(const char *path, struct err *e);
  * RC_IO (disk full included) leaves the old file as it was and no temporary. */
 NODISCARD enum rc fs_write_atomic(const char *path, const void *data, size_t bytes, struct err *e);
 
+/** The same in pieces, for files too large to hold twice: create, append, then commit (which replaces
+ * path and frees) or discard (which removes the temporary and frees; NULL is fine). */
+struct fs_file;
+NODISCARD enum rc fs_file_create(const char *path, struct fs_file **out, struct err *e);
+NODISCARD enum rc fs_file_append(struct fs_file *f, const void *data, size_t bytes, struct err *e);
+/** Frees f whatever comes out. */
+NODISCARD enum rc fs_file_commit(struct fs_file *f, struct err *e);
+void fs_file_discard(struct fs_file *f);
+
 /** Read a whole regular file of at most max bytes; *out gets bytes and a terminating 0 (mem_free).
  * RC_IO cannot read; RC_INVAL it is larger than max, or not a regular file. */
 NODISCARD enum rc fs_read(const char *path, size_t max, char **out, size_t *bytes, struct err *e);

