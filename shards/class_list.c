@@ -1,6 +1,6 @@
 #include "shards/class_list.h"
 
-#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,18 +123,14 @@ static enum rc class_list_order(struct class_list *l, struct err *e)
     return RC_OK;
 }
 
-enum rc class_list_find(struct class_list *l, const char *name, size_t bytes, int *index,
-                        struct err *e)
+/* Where a name stands, or would stand, in the sorted order. */
+static int class_list_lower(const struct class_list *l, const char *name, size_t bytes, bool *found)
 {
     int lo = 0;
     int hi = l->n;
-    enum rc rc = class_list_order(l, e);
 
-    if (rc != RC_OK) {
-        return rc;
-    }
-    *index = -1;
-    while (lo < hi) {
+    *found = false;
+    while (lo < hi && !*found) {
         int mid = lo + (hi - lo) / 2;
         const char *at = l->names[l->sorted[mid]];
         size_t at_bytes = strlen(at);
@@ -143,16 +139,62 @@ enum rc class_list_find(struct class_list *l, const char *name, size_t bytes, in
         if (order == 0) {
             order = (at_bytes > bytes) - (at_bytes < bytes);
         }
-        if (order == 0) {
-            *index = l->sorted[mid];
-            return RC_OK;
-        }
         if (order < 0) {
             lo = mid + 1;
         } else {
             hi = mid;
         }
+        if (order == 0) {
+            *found = true;
+        }
     }
+    return hi;
+}
+
+enum rc class_list_find(struct class_list *l, const char *name, size_t bytes, int *index,
+                        struct err *e)
+{
+    bool found = false;
+    int at = 0;
+    enum rc rc = class_list_order(l, e);
+
+    if (rc == RC_OK) {
+        at = class_list_lower(l, name, bytes, &found);
+        *index = found ? l->sorted[at] : -1;
+    }
+    return rc;
+}
+
+enum rc class_list_intern(struct class_list *l, const char *name, size_t bytes, int *index,
+                          struct err *e)
+{
+    int *sorted = NULL;
+    bool found = false;
+    int at = 0;
+    enum rc rc = class_list_order(l, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    at = class_list_lower(l, name, bytes, &found);
+    if (found) {
+        *index = l->sorted[at];
+        return RC_OK;
+    }
+    sorted = mem_realloc(l->sorted, (size_t)l->n + 1, sizeof *sorted);
+    if (sorted == NULL) {
+        return mem_raise(e, "sorted class names", ((size_t)l->n + 1) * sizeof *sorted);
+    }
+    memmove(sorted + at + 1, sorted + at, (size_t)(l->n - at) * sizeof *sorted);
+    sorted[at] = l->n;
+    l->sorted = NULL; /* kept from class_list_add, which would drop it */
+    rc = class_list_add(l, name, bytes, e);
+    if (rc != RC_OK) {
+        mem_free(sorted);
+        return rc;
+    }
+    l->sorted = sorted;
+    *index = l->n - 1;
     return RC_OK;
 }
 

@@ -32,6 +32,10 @@ void class_list_sort(struct class_list *l);
 NODISCARD enum rc class_list_find(struct class_list *l, const char *name, size_t bytes, int *index,
                                   struct err *e);
 
+/** Index of a name, which is appended if it is not there. */
+NODISCARD enum rc class_list_intern(struct class_list *l, const char *name, size_t bytes, int *index,
+                                    struct err *e);
+
 /** SHA-256 of the names, each followed by '\n'; all zero (no list's digest) when out of memory. */
 void class_list_digest(const char *const names[], int n, struct digest *out);
 

@@ -25,8 +25,7 @@ struct known_image {
 struct known_file {
     uint64_t bytes;
     int64_t mtime_ns;
-    struct digest digest;  /* of an archive; zeros for an image file */
-    struct digest options; /* of what decides how it was taken (classes, limits) */
+    struct digest digest; /* of an archive or IDX file; zeros for an image file */
 };
 
 /** Open or make c's known.lmdb and bring it up to the shards that the manifest lists. Reads whole

@@ -1,0 +1,493 @@
+#include "shards/pack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/fs.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/progress.h"
+#include "shards/corpus_writer.h"
+#include "shards/json_bytes.h"
+#include "shards/pack_classes.h"
+#include "shards/pack_pool.h"
+#include "shards/pack_retry.h"
+#include "shards/quarantine.h"
+#include "shards/source.h"
+
+struct pack {
+    const struct pack_config *config;
+    struct pack_result *result;
+    struct class_list
+        classes; /* of a labeled corpus; of an unlabeled one those met, for the limits */
+    struct corpus_writer *writer;
+    struct quarantine *quarantine;
+    struct pack_pool *pool;
+    struct pack_retry *retry; /* NULL: not a retry */
+    struct progress progress;
+    const char *const *sources;
+    int n_sources;
+    bool *noted;         /* of each source: it stands in the manifest */
+    uint64_t *per_class; /* candidates met of each class */
+    int per_class_room;
+    uint64_t candidates;
+    bool limited; /* some candidates are left out: what was read cannot be skipped next time */
+    int32_t cls;  /* of the candidate that want() wanted last */
+    const struct quarantine_entry *retried;
+};
+
+/* ---- taking what the pool has checked ----------------------------------------------------------- */
+
+static enum rc pack_quarantine(struct pack *p, const struct quarantine_entry *entry, struct err *e)
+{
+    struct quarantine_entry line = *entry;
+    bool fresh = false;
+    enum rc rc = RC_OK;
+
+    if (p->config->unlabeled) {
+        line.cls = NULL;
+    }
+    rc = quarantine_add(p->quarantine, &line, &fresh, e);
+    p->result->quarantined += fresh ? 1 : 0;
+    return rc;
+}
+
+static enum rc pack_no_class(const struct pack_job *j, const struct pack *p, struct err *e)
+{
+    if (j->texts.cls != NULL) {
+        return err_raise(e, RC_INVAL,
+                         "'%s' is of class '%s', which is not among the %d classes of '%s'",
+                         j->texts.full, j->texts.cls, p->classes.n, p->config->out);
+    }
+    return err_raise(
+        e, RC_INVAL,
+        "'%s' has no class: expected a folder a class, .cls beside the images, IDX labels "
+        "or a list with classes; or say --unlabeled",
+        j->texts.full);
+}
+
+static enum rc pack_take_image(struct pack *p, const struct pack_job *j, struct err *e)
+{
+    const struct corpus_image image = {.key = j->key,
+                                       .data = j->data,
+                                       .bytes = j->bytes,
+                                       .cls = p->config->unlabeled ? CORPUS_UNLABELED : j->cls,
+                                       .source = j->texts.stored,
+                                       .source_bytes = strlen(j->texts.stored)};
+    enum corpus_added added = CORPUS_SAME;
+    enum rc rc = RC_OK;
+
+    if (!p->config->unlabeled && j->cls < 0) {
+        return pack_no_class(j, p, e);
+    }
+    rc = corpus_writer_add(p->writer, &image, &added, e);
+    p->result->same += rc == RC_OK && added == CORPUS_SAME ? 1 : 0;
+    if (rc == RC_OK && p->retry != NULL) {
+        pack_retry_recovered(p->retry, j->texts.full);
+    }
+    return rc;
+}
+
+static enum rc pack_take(struct pack *p, const struct pack_job *j, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (j->rc != RC_OK) {
+        return err_raise(e, j->rc, "'%s': %s", j->texts.full, j->detail);
+    }
+    if (j->why == IMAGE_OK) {
+        rc = pack_take_image(p, j, e);
+    } else {
+        const struct quarantine_entry entry = {.source = j->texts.full,
+                                               .cls = j->texts.cls,
+                                               .reason = image_reason_name(j->why),
+                                               .detail = j->detail,
+                                               .bytes = j->bytes,
+                                               .has_key = true,
+                                               .key = j->key};
+
+        rc = pack_quarantine(p, &entry, e);
+    }
+    if (rc == RC_OK && j->texts.path != NULL) {
+        const struct known_file file = {.bytes = j->file_bytes, .mtime_ns = j->mtime_ns};
+
+        rc = known_put_file(corpus_writer_known(p->writer), j->texts.path, &file, e);
+    }
+    return rc;
+}
+
+static enum rc pack_take_oldest(struct pack *p, struct err *e)
+{
+    struct pack_job *j = pack_pool_take(p->pool);
+    struct corpus_writer_stats stats;
+    char detail[96];
+    enum rc rc = RC_OK;
+
+    if (j == NULL) {
+        return RC_OK;
+    }
+    rc = pack_take(p, j, e);
+    pack_pool_return(p->pool, j);
+    corpus_writer_stats(p->writer, &stats);
+    (void)snprintf(detail, sizeof detail, "%llu new | %llu bad", (unsigned long long)stats.images,
+                   (unsigned long long)p->result->quarantined);
+    progress_update(&p->progress, (int64_t)p->result->seen, detail);
+    return rc;
+}
+
+static enum rc pack_take_all(struct pack *p, struct err *e)
+{
+    struct pack_job *j = NULL;
+    enum rc rc = RC_OK;
+
+    while (rc == RC_OK && (j = pack_pool_take(p->pool)) != NULL) {
+        rc = pack_take(p, j, e);
+        pack_pool_return(p->pool, j);
+    }
+    return rc;
+}
+
+/* ---- what the walk tells ------------------------------------------------------------------------ */
+
+static enum rc pack_known(void *ctx, const struct source_image *image, enum source_known *known,
+                          struct err *e)
+{
+    static const struct digest none;
+    struct pack *p = ctx;
+    struct known_file was;
+    struct digest now;
+    bool found = false;
+    bool archive = false;
+    enum rc rc = RC_OK;
+
+    *known = SOURCE_UNKNOWN;
+    if (p->retry != NULL) {
+        return RC_OK;
+    }
+    rc = known_find_file(corpus_writer_known(p->writer), image->path, &found, &was, e);
+    if (rc != RC_OK || !found || was.bytes != image->file_bytes) {
+        return rc;
+    }
+    archive = memcmp(&was.digest, &none, sizeof none) != 0;
+    if (was.mtime_ns != image->mtime_ns && archive) {
+        rc = hash_file(image->path, &now, e);
+        found = rc == RC_OK && memcmp(&now, &was.digest, sizeof now) == 0;
+        was.mtime_ns = image->mtime_ns;
+        if (found) {
+            rc = known_put_file(corpus_writer_known(p->writer), image->path, &was, e);
+        }
+    }
+    if (rc == RC_OK && found && was.mtime_ns == image->mtime_ns && !(archive && p->limited)) {
+        *known = archive ? SOURCE_KNOWN_ARCHIVE : SOURCE_KNOWN_IMAGE;
+        p->result->unchanged++;
+    }
+    return rc;
+}
+
+/* One more candidate of a class: how many of it were met before. */
+static enum rc pack_count_class(struct pack *p, int32_t cls, uint64_t *before, struct err *e)
+{
+    *before = 0;
+    if (cls < 0) {
+        return RC_OK;
+    }
+    if (cls >= p->per_class_room) {
+        int room = cls + 1 > 2 * p->per_class_room ? cls + 1 : 2 * p->per_class_room;
+        uint64_t *more = mem_realloc(p->per_class, (size_t)room, sizeof *more);
+
+        if (more == NULL) {
+            return mem_raise(e, "counts of classes", (size_t)room * sizeof *more);
+        }
+        memset(more + p->per_class_room, 0, (size_t)(room - p->per_class_room) * sizeof *more);
+        p->per_class = more;
+        p->per_class_room = room;
+    }
+    *before = p->per_class[cls]++;
+    return RC_OK;
+}
+
+static enum rc pack_class_of(struct pack *p, const struct source_image *image, int32_t *cls,
+                             struct err *e)
+{
+    struct source_image known = *image;
+    int index = 0;
+    enum rc rc = RC_OK;
+
+    if (p->retried != NULL && image->cls == NULL && p->retried->cls != NULL) {
+        known.cls = p->retried->cls;
+        known.numeric = strspn(known.cls, "0123456789") == strlen(known.cls);
+    }
+    if (!p->config->unlabeled || known.cls == NULL) {
+        return pack_classes_of(&p->classes, &known, cls, e);
+    }
+    rc = class_list_intern(&p->classes, known.cls, strlen(known.cls), &index, e);
+    *cls = index;
+    return rc;
+}
+
+static enum rc pack_want(void *ctx, const struct source_image *image, bool *want, struct err *e)
+{
+    struct pack *p = ctx;
+    const struct pack_config *c = p->config;
+    uint64_t at = 0;
+    uint64_t before = 0;
+    enum rc rc = RC_OK;
+
+    *want = false;
+    if (c->stop != NULL && *c->stop) {
+        return err_raise(e, RC_REQUEUE, "stopped after %llu images: the same command goes on",
+                         (unsigned long long)p->result->seen);
+    }
+    p->retried = NULL;
+    if (!pack_classes_match(c, image) ||
+        (p->retry != NULL && !pack_retry_wants(p->retry, image->text, &p->retried))) {
+        return RC_OK;
+    }
+    at = p->candidates++;
+    if (at < (uint64_t)c->skip || (c->first > 0 && at >= (uint64_t)(c->skip + c->first))) {
+        return RC_OK;
+    }
+    rc = pack_class_of(p, image, &p->cls, e);
+    if (rc == RC_OK) {
+        rc = pack_count_class(p, p->cls, &before, e);
+    }
+    p->result->seen++;
+    if (before < (uint64_t)c->skip_per_class ||
+        (c->limit_per_class > 0 && before >= (uint64_t)(c->skip_per_class + c->limit_per_class))) {
+        p->result->left_out++;
+        return rc;
+    }
+    *want = true;
+    return rc;
+}
+
+/* In an unlabeled corpus no source text may tell the class of an image that came with one. */
+static const char *pack_stored(const struct pack *p, const struct source_image *image)
+{
+    return p->config->unlabeled && !p->config->full_sources && image->cls != NULL ? image->container
+                                                                                  : image->text;
+}
+
+static enum rc pack_note_source(struct pack *p, const char *container, struct err *e)
+{
+    for (int i = 0; i < p->n_sources; i++) {
+        size_t bytes = strlen(container);
+        json_t *note = NULL;
+        enum rc rc = RC_OK;
+
+        if (p->noted[i] || strncmp(p->sources[i], container, bytes) != 0 ||
+            strspn(p->sources[i] + bytes, "/") != strlen(p->sources[i] + bytes)) {
+            continue;
+        }
+        p->noted[i] = true;
+        note = json_object();
+        rc = json_bytes_set(note, "path", container, bytes, e);
+        if (rc != RC_OK) {
+            json_decref(note);
+            return rc;
+        }
+        return corpus_writer_note_source(p->writer, note, e);
+    }
+    return RC_OK;
+}
+
+static enum rc pack_image(void *ctx, const struct source_image *image, struct err *e)
+{
+    struct pack *p = ctx;
+    const struct pack_texts texts = {pack_stored(p, image), image->text,
+                                     p->retry == NULL ? image->path : NULL, image->cls};
+    struct pack_job *j = NULL;
+    struct key128 key;
+    bool has = false;
+    enum rc rc = pack_note_source(p, image->container, e);
+
+    hash_key(image->data, image->bytes, &key);
+    if (rc == RC_OK) {
+        rc = corpus_writer_has(p->writer, &key, &has, e);
+    }
+    while (rc == RC_OK && (j = pack_pool_next(p->pool, image->bytes)) == NULL) {
+        rc = pack_take_oldest(p, e);
+    }
+    if (rc == RC_OK) {
+        rc = pack_pool_fill(j, image->data, image->bytes, &texts, e);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    j->key = key;
+    j->cls = p->cls;
+    j->check = p->config->check && !has;
+    j->file_bytes = image->file_bytes;
+    j->mtime_ns = image->mtime_ns;
+    pack_pool_submit(p->pool, j);
+    return RC_OK;
+}
+
+static enum rc pack_bad(void *ctx, const struct source_image *image, const char *reason,
+                        const char *detail, struct err *e)
+{
+    struct pack *p = ctx;
+    const struct quarantine_entry entry = {.source = image->text,
+                                           .cls = image->cls,
+                                           .reason = reason,
+                                           .detail = detail != NULL ? detail : "",
+                                           .bytes = image->file_bytes};
+
+    return pack_classes_match(p->config, image) ? pack_quarantine(p, &entry, e) : RC_OK;
+}
+
+static enum rc pack_done(void *ctx, const char *path, uint64_t bytes, int64_t mtime_ns,
+                         struct err *e)
+{
+    struct pack *p = ctx;
+    struct known_file file = {.bytes = bytes, .mtime_ns = mtime_ns};
+    enum rc rc = pack_take_all(p, e);
+
+    if (rc != RC_OK || p->limited || p->retry != NULL) {
+        return rc;
+    }
+    rc = hash_file(path, &file.digest, e);
+    return rc == RC_OK ? known_put_file(corpus_writer_known(p->writer), path, &file, e) : rc;
+}
+
+/* ---- a run -------------------------------------------------------------------------------------- */
+
+static enum rc pack_open(struct pack *p, struct err *e)
+{
+    const struct pack_config *c = p->config;
+    struct corpus_writer_config writer = {c->out, c->unlabeled ? NULL : &p->classes,
+                                          (uint64_t)c->shard_bytes};
+    enum rc rc = c->unlabeled ? RC_OK : pack_classes_load(c, &p->classes, e);
+
+    if (rc == RC_OK) {
+        rc = corpus_writer_open(&writer, &p->writer, e);
+    }
+    if (rc == RC_OK) {
+        rc = quarantine_open(c->out, c->retry, &p->quarantine, e);
+    }
+    if (rc == RC_OK && c->retry) {
+        rc = pack_retry_create(p->quarantine, &p->retry, e);
+    }
+    if (rc == RC_OK) {
+        rc = pack_pool_create(c->threads, &p->pool, e);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    p->sources = p->retry != NULL ? pack_retry_sources(p->retry, &p->n_sources) : c->sources;
+    p->n_sources = p->retry != NULL ? p->n_sources : c->n_sources;
+    p->noted = mem_calloc((size_t)p->n_sources, sizeof *p->noted);
+    p->limited = c->skip > 0 || c->first > 0 || c->skip_per_class > 0 || c->limit_per_class > 0 ||
+                 c->match != NULL;
+    return p->noted != NULL ? RC_OK : mem_raise(e, "sources", (size_t)p->n_sources);
+}
+
+static enum rc pack_walk(struct pack *p, struct err *e)
+{
+    const struct source_visitor v = {.ctx = p,
+                                     .known = pack_known,
+                                     .want = pack_want,
+                                     .image = pack_image,
+                                     .bad = pack_bad,
+                                     .done = pack_done};
+    struct err later = {0};
+    enum rc rc = RC_OK;
+    enum rc walked = RC_OK;
+
+    progress_begin(&p->progress, "pack", "images", 0, 0);
+    walked = source_walk(p->sources, p->n_sources, false, &v, e);
+    if (walked != RC_OK && walked != RC_REQUEUE) {
+        return walked;
+    }
+    rc = pack_take_all(p, &later);
+    if (rc == RC_OK) {
+        rc = quarantine_sync(p->quarantine, &later);
+    }
+    if (rc == RC_OK) {
+        rc = corpus_writer_flush(p->writer, &later);
+    }
+    if (rc == RC_OK && p->retry != NULL) {
+        rc = pack_retry_end(p->retry, &p->result->recovered, &later);
+    }
+    progress_update(&p->progress, (int64_t)p->result->seen, NULL);
+    progress_end(&p->progress, NULL);
+    if (rc != RC_OK) {
+        err_clear(e);
+        *e = later;
+        return rc;
+    }
+    return walked;
+}
+
+static enum rc pack_summary(struct pack *p, struct err *e)
+{
+    struct pack_result *r = p->result;
+    struct corpus_writer_stats stats;
+    struct corpus *c = NULL;
+    enum rc rc = corpus_open(p->config->out, &c, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    corpus_writer_stats(p->writer, &stats);
+    r->added = stats.images;
+    r->added_bytes = stats.bytes;
+    r->duplicates = stats.duplicates;
+    r->conflicts = stats.conflicts;
+    r->new_shards = stats.shards;
+    r->images = corpus_images(c);
+    r->shards = corpus_shards(c);
+    r->classes = corpus_classes(c);
+    for (int i = 0; i < r->shards; i++) {
+        r->bytes += corpus_shard(c, i)->bytes;
+    }
+    corpus_close(c);
+    r->in_quarantine = quarantine_count(p->quarantine) - r->recovered;
+    if (r->images == 0 && r->in_quarantine > 0) {
+        return err_raise(e, RC_INVAL,
+                         "no usable image: all %llu files are in '%s/quarantine.jsonl' with "
+                         "the reason",
+                         (unsigned long long)r->in_quarantine, p->config->out);
+    }
+    if (r->seen == 0 && r->unchanged == 0 && !p->config->retry) {
+        return err_raise(
+            e, RC_INVAL,
+            "no images found in '%s'%s: expected image files, class folders, archives, IDX "
+            "files or lists",
+            p->sources[0], p->n_sources > 1 ? " and the other sources" : "");
+    }
+    return RC_OK;
+}
+
+enum rc pack_run(const struct pack_config *config, struct pack_result *result, struct err *e)
+{
+    struct pack p = {.config = config, .result = result};
+    double start = clock_now();
+    struct err summary = {0};
+    enum rc rc = RC_OK;
+
+    memset(result, 0, sizeof *result);
+    class_list_init(&p.classes);
+    rc = pack_open(&p, e);
+    if (rc == RC_OK) {
+        rc = pack_walk(&p, e);
+    }
+    if (rc == RC_OK || rc == RC_REQUEUE) {
+        enum rc summed = pack_summary(&p, &summary);
+
+        if (rc == RC_OK && summed != RC_OK) {
+            *e = summary;
+            rc = summed;
+        }
+    }
+    result->seconds = clock_now() - start;
+    pack_pool_destroy(p.pool);
+    pack_retry_destroy(p.retry);
+    quarantine_close(p.quarantine);
+    corpus_writer_close(p.writer);
+    class_list_release(&p.classes);
+    mem_free(p.per_class);
+    mem_free(p.noted);
+    return rc;
+}

@@ -1,0 +1,61 @@
+/**
+ * Threads that check images while the packer reads on: jobs go in and come out in the same order.
+ */
+#ifndef PRECEPTOR_PACK_POOL_H
+#define PRECEPTOR_PACK_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/image/image.h"
+
+enum { PACK_POOL_THREADS = 64, PACK_POOL_DETAIL = 160 };
+
+struct pack_texts {
+    const char *stored; /* the source as the corpus shall have it */
+    const char *full;   /* the source as the quarantine ledger has it */
+    const char *path;   /* of a file of its own, or NULL */
+    const char *cls;    /* class as text, or NULL */
+};
+
+struct pack_job {
+    /* The packer fills: */
+    unsigned char *data; /* pack_pool_fill */
+    size_t bytes, room;
+    struct key128 key;
+    bool check;          /* decode it */
+    char *text;          /* pack_pool_fill: the texts, one after the other */
+    size_t text_room;
+    struct pack_texts texts; /* in text */
+    int32_t cls;
+    uint64_t file_bytes; /* with texts.path */
+    int64_t mtime_ns;
+    /* A worker fills: */
+    enum image_reason why;
+    char detail[PACK_POOL_DETAIL];
+    enum rc rc;          /* RC_OK or what stops all */
+    int state;           /* the pool's */
+};
+
+struct pack_pool;
+
+/** threads: 0 takes the cores this process may use. RC_NOMEM, RC_LIB. */
+NODISCARD enum rc pack_pool_create(int threads, struct pack_pool **out, struct err *e);
+void pack_pool_destroy(struct pack_pool *p);
+
+/** A job to fill, or NULL: take one first. Bounded by jobs and by bytes in flight. */
+struct pack_job *pack_pool_next(struct pack_pool *p, size_t bytes);
+/** Copy data and texts into the job. RC_NOMEM. */
+NODISCARD enum rc pack_pool_fill(struct pack_job *j, const void *data, size_t bytes,
+                                 const struct pack_texts *texts, struct err *e);
+/** Hand over the job that pack_pool_next gave. */
+void pack_pool_submit(struct pack_pool *p, struct pack_job *j);
+/** The oldest job, when it is done; NULL when there is none. */
+struct pack_job *pack_pool_take(struct pack_pool *p);
+/** Give a taken job back. */
+void pack_pool_return(struct pack_pool *p, struct pack_job *j);
+
+#endif

@@ -1,0 +1,11 @@
+/** The verbs of shards/. */
+#ifndef PRECEPTOR_SHARDS_VERBS_H
+#define PRECEPTOR_SHARDS_VERBS_H
+
+#include "common/base/verb.h"
+
+extern const struct verb verb_pack;
+extern const struct verb verb_inspect;
+extern const struct verb verb_verify;
+
+#endif

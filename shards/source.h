@@ -1,0 +1,65 @@
+/**
+ * Where images come from: folders, tar and zip archives (compressed, nested, WebDataset), IDX files,
+ * lists of paths, single files. A walk meets each candidate once, in an order that depends on the
+ * source alone. What is not a folder, archive, IDX or list is a candidate image, whatever its name.
+ *
+ * Class of a candidate: the label of an IDX pair; the .cls (or "class", "label" in .json) beside it in
+ * an archive; the column of a list; else the name of the folder that holds it (inside the source),
+ * or of the nested archive. Files right in a source folder have none.
+ */
+#ifndef PRECEPTOR_SOURCE_H
+#define PRECEPTOR_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+enum {
+    SOURCE_MAX_DEPTH = 3,     /* archives within archives */
+    SOURCE_MAX_TEXT = 4096,   /* bytes of a source text */
+    SOURCE_MAX_CLASS = 255
+};
+
+/** A candidate; everything is borrowed for the call. */
+struct source_image {
+    const char *text;      /* "dir/x.jpg", "a.tar!x/y.jpg", "images.idx!17": any bytes but 0 */
+    const char *inside;    /* the part of text within the source: "x.jpg", "x/y.jpg", "17" */
+    const char *container; /* "dir", "a.tar", "images.idx": says nothing of the class */
+    const char *cls;       /* its class as text; NULL: none */
+    bool numeric;          /* the class is a number, counted from 0 */
+    const void *data;      /* image(): the file's bytes; want(): at least the first 512, or NULL */
+    size_t bytes;
+    const char *path;      /* of a file of its own, with size and time; NULL inside archives */
+    uint64_t file_bytes;
+    int64_t mtime_ns;
+};
+
+enum source_known { SOURCE_UNKNOWN, SOURCE_KNOWN_IMAGE, SOURCE_KNOWN_ARCHIVE };
+
+/** What the walk tells. Any error ends the walk. */
+struct source_visitor {
+    void *ctx;
+    /* Whether a file of its own was packed before and has not changed: it is not opened then. */
+    enum rc (*known)(void *ctx, const struct source_image *image, enum source_known *known,
+                     struct err *e);
+    /* A candidate, in order, each once. want false: image() is not called. */
+    enum rc (*want)(void *ctx, const struct source_image *image, bool *want, struct err *e);
+    enum rc (*image)(void *ctx, const struct source_image *image, struct err *e);
+    /* Something that cannot be read: not a regular file, larger than the limit, a broken archive. */
+    enum rc (*bad)(void *ctx, const struct source_image *image, const char *reason,
+                   const char *detail, struct err *e);
+    /* An archive (or IDX file) was read to its end. */
+    enum rc (*done)(void *ctx, const char *path, uint64_t bytes, int64_t mtime_ns, struct err *e);
+};
+
+/** Walk the sources in order. An IDX file of one dimension is the labels of the IDX images before it.
+ * names_only: files are opened for their first bytes alone; only want() is called.
+ * RC_IO     a source is not there or a folder cannot be listed (named)
+ * RC_INVAL  an IDX pair does not fit, a list is not understood
+ * or what the visitor returned */
+NODISCARD enum rc source_walk(const char *const paths[], int n, bool names_only,
+                              const struct source_visitor *v, struct err *e);
+
+#endif

@@ -1,0 +1,195 @@
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/opt.h"
+#include "shards/pack.h"
+#include "shards/shards_verbs.h"
+
+struct pack_options {
+    char *out, *classes, *match;
+    bool unlabeled, full_sources, retry, check, json;
+    int64_t skip, first, skip_per_class, limit_per_class, shard_bytes, threads;
+};
+
+#define AT(field) offsetof(struct pack_options, field)
+
+/* clang-format off */
+static const struct opt pack_opts[] = {
+    {"out", OPT_STR, AT(out), NULL, 0, 0, NULL, "CORPUS", "folder of the corpus: made, or added to"},
+    {"classes", OPT_STR, AT(classes), NULL, 0, 0, NULL, "FILE", "class names in order, one a line; else those of the corpus, else the sources', sorted"},
+    {"unlabeled", OPT_BOOL, AT(unlabeled), "false", 0, 0, NULL, NULL, "keep no classes, nor source texts that would tell them"},
+    {"full_sources", OPT_BOOL, AT(full_sources), "false", 0, 0, NULL, NULL, "with --unlabeled: keep source texts whole, folder names too"},
+    {"match", OPT_STR, AT(match), NULL, 0, 0, NULL, "PATTERN", "take what matches it within its source, e.g. '*/train/*'"},
+    {"skip", OPT_INT, AT(skip), "0", 0, 1e15, NULL, "N", "leave out the first N candidates, in source order"},
+    {"first", OPT_INT, AT(first), "0", 0, 1e15, NULL, "N", "of the rest take the first N; 0: all"},
+    {"skip_per_class", OPT_INT, AT(skip_per_class), "0", 0, 1e15, NULL, "N", "of those leave out the first N of each class"},
+    {"limit_per_class", OPT_INT, AT(limit_per_class), "0", 0, 1e15, NULL, "N", "and take the next N of each class; 0: all"},
+    {"shard_bytes", OPT_SIZE, AT(shard_bytes), "1G", 1, 0x1p40, NULL, "BYTES", "of images in a shard"},
+    {"retry", OPT_BOOL, AT(retry), "false", 0, 0, NULL, NULL, "try what the quarantine ledger lists, and that alone; needs no source"},
+    {"check", OPT_BOOL, AT(check), "true", 0, 0, NULL, NULL, "decode every new image, so that a bad one is found now"},
+    {"threads", OPT_INT, AT(threads), "0", 0, 64, NULL, "N", "that decode; 0: the cores of this process"},
+    {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
+    {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
+/* clang-format on */
+
+static const struct opt_usage pack_usage = {
+    .verb = "pack",
+    .summary = "images from folders, archives, IDX files or lists into a corpus of sealed shards",
+    .synopsis = "--out CORPUS [options] SOURCE...",
+    .description = "A source is a folder, a tar or zip archive (gzip, zstd, xz, bzip2, lz4;\n"
+                   "nested; WebDataset with .cls or .json beside the images), an IDX file\n"
+                   "of images, followed by that of its labels, a list of paths (.csv .tsv\n"
+                   ".jsonl .txt), or an image. Files are known by content, never by name.\n"
+                   "The class of an image is its label in the IDX file, list or .cls, else\n"
+                   "the name of the folder that holds it within the source.\n"
+                   "\n"
+                   "An image is named by the SHA-256 of its bytes and stored once. Run\n"
+                   "again on a grown source, pack adds what is new: files and archives of\n"
+                   "the same size and time are not even opened. What cannot be decoded goes\n"
+                   "to CORPUS/quarantine.jsonl with the reason.\n"
+                   "\n"
+                   "skip, first and the limits per class count candidates in source order,\n"
+                   "so one source can be split into parts that do not overlap.",
+    .examples =
+        "preceptor pack --out data/train photos/train\n"
+        "preceptor pack --out dump --unlabeled /data/dump/*.tar\n"
+        "preceptor pack --out few --first 50000 --limit-per-class 50 images.idx labels.idx\n"
+        "preceptor pack --out rest --first 50000 --skip-per-class 50 --unlabeled images.idx \\\n"
+        "    labels.idx\n"
+        "preceptor pack --out dump --unlabeled --retry"};
+
+static enum rc pack_print_json(const struct pack_options *o, const struct pack_result *r,
+                               struct err *e)
+{
+    json_t *root = json_pack(
+        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f}", "corpus",
+        o->out, "images", (json_int_t)r->images, "bytes", (json_int_t)r->bytes, "shards", r->shards,
+        "classes", r->classes, "seen", (json_int_t)r->seen, "left_out", (json_int_t)r->left_out,
+        "unchanged", (json_int_t)r->unchanged, "new", (json_int_t)r->added, "new_bytes",
+        (json_int_t)r->added_bytes, "duplicates", (json_int_t)r->duplicates, "same",
+        (json_int_t)r->same, "conflicts", (json_int_t)r->conflicts, "quarantined",
+        (json_int_t)r->quarantined, "recovered", (json_int_t)r->recovered, "new_shards",
+        r->new_shards, "seconds", r->seconds, "images_per_second", (double)r->added / r->seconds);
+    enum rc rc = RC_OK;
+
+    if (root == NULL) {
+        return mem_raise(e, "the result", 0);
+    }
+    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
+        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
+    }
+    json_decref(root);
+    return rc;
+}
+
+static void pack_print(const struct pack_options *o, const struct pack_result *r)
+{
+    printf("corpus     %s\n", o->out);
+    printf("images     %llu in %d shard%s, %.1f MB", (unsigned long long)r->images, r->shards,
+           r->shards == 1 ? "" : "s", (double)r->bytes / 1e6);
+    if (r->classes > 0) {
+        printf(", %d class%s\n", r->classes, r->classes == 1 ? "" : "es");
+    } else {
+        printf(", unlabeled\n");
+    }
+    printf("new        %llu image%s in %d shard%s, %.1f s, %.0f img/s\n",
+           (unsigned long long)r->added, r->added == 1 ? "" : "s", r->new_shards,
+           r->new_shards == 1 ? "" : "s", r->seconds, (double)r->added / r->seconds);
+    if (r->unchanged + r->same > 0) {
+        printf("known      %llu unchanged and not read, %llu read again\n",
+               (unsigned long long)r->unchanged, (unsigned long long)r->same);
+    }
+    if (r->left_out > 0) {
+        printf("left out   %llu by the limits per class\n", (unsigned long long)r->left_out);
+    }
+    if (r->duplicates > 0) {
+        printf("twice      %llu further sources of images, %llu of another class\n",
+               (unsigned long long)r->duplicates, (unsigned long long)r->conflicts);
+    }
+    if (r->recovered > 0) {
+        printf("recovered  %llu from quarantine\n", (unsigned long long)r->recovered);
+    }
+    if (r->in_quarantine > 0) {
+        printf("quarantine %llu new, %llu in %s/quarantine.jsonl\n",
+               (unsigned long long)r->quarantined, (unsigned long long)r->in_quarantine, o->out);
+    }
+}
+
+static enum rc pack_check_options(const struct pack_options *o, int sources, struct err *e)
+{
+    if (o->out == NULL) {
+        return err_raise(e, RC_USAGE, "pack needs --out CORPUS: see preceptor pack --help");
+    }
+    if (sources == 0 && !o->retry) {
+        return err_raise(e, RC_USAGE, "pack needs a source: see preceptor pack --help");
+    }
+    if (sources > 0 && o->retry) {
+        return err_raise(e, RC_USAGE,
+                         "pack --retry takes no source: it reads the quarantine ledger");
+    }
+    if (o->unlabeled && o->classes != NULL) {
+        return err_raise(e, RC_USAGE, "--unlabeled and --classes exclude each other");
+    }
+    return RC_OK;
+}
+
+static enum rc pack_all(const struct pack_options *o, const char *const *sources, int n,
+                        const struct verb_call *call, struct err *e)
+{
+    const struct pack_config config = {.out = o->out,
+                                       .sources = sources,
+                                       .n_sources = n,
+                                       .classes = o->classes,
+                                       .match = o->match,
+                                       .unlabeled = o->unlabeled,
+                                       .full_sources = o->full_sources,
+                                       .skip = o->skip,
+                                       .first = o->first,
+                                       .skip_per_class = o->skip_per_class,
+                                       .limit_per_class = o->limit_per_class,
+                                       .shard_bytes = o->shard_bytes,
+                                       .retry = o->retry,
+                                       .check = o->check,
+                                       .threads = (int)o->threads,
+                                       .stop = call->stop};
+    struct pack_result result;
+    enum rc rc = pack_run(&config, &result, e);
+
+    if (rc == RC_OK && o->json) {
+        rc = pack_print_json(o, &result, e);
+    } else if (rc == RC_OK) {
+        pack_print(o, &result);
+    }
+    return rc;
+}
+
+static enum rc pack_main(const struct verb_call *call, struct err *e)
+{
+    struct pack_options o = {0};
+    const char **sources = mem_calloc((size_t)call->argc + 1, sizeof *sources);
+    bool help = false;
+    int n = 0;
+    enum rc rc = sources != NULL ? opts_init(pack_opts, &o, e) : mem_raise(e, "arguments", 0);
+
+    if (rc == RC_OK) {
+        rc = opts_parse(pack_opts, &o, call->argc, call->argv, sources, &n, &help, e);
+    }
+    if (rc == RC_OK && help) {
+        opts_help(&pack_usage, pack_opts);
+    } else if (rc == RC_OK) {
+        rc = pack_check_options(&o, n, e);
+        if (rc == RC_OK) {
+            rc = pack_all(&o, sources, n, call, e);
+        }
+    }
+    opts_release(pack_opts, &o);
+    mem_free(sources);
+    return rc;
+}
+
+const struct verb verb_pack = {
+    "pack",    "images from folders, archives, IDX files or lists into a corpus of sealed shards",
+    pack_main, false,
+    pack_opts, sizeof(struct pack_options)};
