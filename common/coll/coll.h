@@ -56,7 +56,9 @@ NODISCARD enum rc coll_gather(struct coll *c, const void *mine, void *all, size_
 NODISCARD enum rc coll_barrier(struct coll *c, struct err *e);
 
 /** An asynchronous in-place all-reduce (sum, f32): several may be in flight, started in the same
- * order on all ranks. buf must stay untouched until waited for. No allocation in a steady state. */
+ * order on all ranks. buf must stay untouched until waited for. No allocation in a steady state.
+ * A rank that fails between two starts still starts the rest (whatever they hold) before it calls
+ * coll_agree: otherwise the others wait for ever. */
 enum { COLL_MAX_PENDING = 64 };
 NODISCARD enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int *ticket,
                                        struct err *e);

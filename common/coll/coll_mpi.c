@@ -22,6 +22,9 @@ enum {
     OUTBOX = 64,             /* messages that the receivers have not taken yet */
     OUTBOX_EACH = 8,         /* of them to one rank: a dead one must not silence the others */
     PROGRESS_US = 100,
+    WAIT_SPINS = 1000, /* some 0.2 ms */
+    WAIT_SHORT_US = 50,
+    WAIT_LONG_US = 500,
     FLUSH_US = 200,
     FLUSH_TRIES = 25000,    /* 5 s for the last messages to leave */
     FLUSH_TRIES_LOST = 500, /* 0.1 s when some rank will never take them */
@@ -109,15 +112,31 @@ static MPI_Op mpi_op(enum coll_op op)
 
 /* ---- blocking collectives -------------------------------------------------------------------- */
 
+/* MPI's own waits spin: on a full machine a rank that waits takes the core of one that works. Here a
+ * wait that is not over at once sleeps. code: of the call that started r. */
+static int mpi_wait(int code, MPI_Request *r)
+{
+    int done = 0;
+    for (long tests = 0; code == MPI_SUCCESS && !done; tests++) {
+        if (tests > WAIT_SPINS) {
+            usleep(tests > 2 * WAIT_SPINS ? WAIT_LONG_US : WAIT_SHORT_US);
+        }
+        code = MPI_Test(r, &done, MPI_STATUS_IGNORE);
+    }
+    return code;
+}
+
 static enum rc mpi_allreduce(struct coll *c, void *buf, size_t n, enum coll_type type,
                              enum coll_op op, struct err *e)
 {
     struct coll_mpi *m = as_mpi(c);
     char *p = buf;
     while (n > 0) {
+        MPI_Request r = MPI_REQUEST_NULL;
         const size_t part = part_size(m, n);
-        const int code =
-            MPI_Allreduce(MPI_IN_PLACE, p, (int)part, mpi_type(type), mpi_op(op), m->comm);
+        const int code = mpi_wait(
+            MPI_Iallreduce(MPI_IN_PLACE, p, (int)part, mpi_type(type), mpi_op(op), m->comm, &r),
+            &r);
         if (code != MPI_SUCCESS) {
             return mpi_raise(e, m, code, "an all-reduce");
         }
@@ -132,8 +151,9 @@ static enum rc mpi_broadcast(struct coll *c, void *buf, size_t bytes, int root, 
     struct coll_mpi *m = as_mpi(c);
     char *p = buf;
     while (bytes > 0) {
+        MPI_Request r = MPI_REQUEST_NULL;
         const size_t part = part_size(m, bytes);
-        const int code = MPI_Bcast(p, (int)part, MPI_BYTE, root, m->comm);
+        const int code = mpi_wait(MPI_Ibcast(p, (int)part, MPI_BYTE, root, m->comm, &r), &r);
         if (code != MPI_SUCCESS) {
             return mpi_raise(e, m, code, "a broadcast");
         }
@@ -147,15 +167,17 @@ static enum rc mpi_gather(struct coll *c, const void *mine, void *all, size_t by
                           struct err *e)
 {
     struct coll_mpi *m = as_mpi(c);
-    const int code =
-        MPI_Gather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, root, m->comm);
+    MPI_Request r = MPI_REQUEST_NULL;
+    const int code = mpi_wait(
+        MPI_Igather(mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, root, m->comm, &r), &r);
     return code == MPI_SUCCESS ? RC_OK : mpi_raise(e, m, code, "a gather");
 }
 
 static enum rc mpi_barrier(struct coll *c, struct err *e)
 {
     struct coll_mpi *m = as_mpi(c);
-    const int code = MPI_Barrier(m->comm);
+    MPI_Request r = MPI_REQUEST_NULL;
+    const int code = mpi_wait(MPI_Ibarrier(m->comm, &r), &r);
     return code == MPI_SUCCESS ? RC_OK : mpi_raise(e, m, code, "a barrier");
 }
 
