@@ -39,7 +39,8 @@ int coll_rank(const struct coll *c);
 int coll_size(const struct coll *c);
 int coll_local_rank(const struct coll *c); /* among the ranks of this host */
 int coll_local_size(const struct coll *c);
-/** Compute threads of this rank: asked if above 0, else the cores that it may use / ranks of this host. */
+/** Compute threads of this rank: asked if above 0, else the cores that it may use / the ranks of this
+ * host. */
 int coll_threads(const struct coll *c, int asked);
 
 /** In place, equal count on all ranks; any size (split below INT_MAX inside). For a fixed number of
