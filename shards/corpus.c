@@ -7,7 +7,6 @@
 #include "shards/manifest.h"
 
 static const char corpus_manifest[] = "corpus.json";
-static const char corpus_kind[] = "corpus";
 
 enum { CORPUS_MAX_SHARDS = 1 << 24 };
 
@@ -30,6 +29,10 @@ enum rc corpus_create(const char *path, bool labeled, const struct class_list *c
     for (int i = 0; classes != NULL && i < classes->n && rc == RC_OK; i++) {
         rc = class_list_add(&c->classes, classes->names[i], strlen(classes->names[i]), e);
     }
+    c->per_class = rc == RC_OK ? mem_calloc((size_t)c->classes.n, sizeof *c->per_class) : NULL;
+    if (rc == RC_OK && c->per_class == NULL) {
+        rc = mem_raise(e, "counts of classes", (size_t)c->classes.n * sizeof *c->per_class);
+    }
     if (rc != RC_OK) {
         corpus_close(c);
         return rc;
@@ -47,6 +50,7 @@ void corpus_close(struct corpus *c)
     corpus_extras_release(&c->extras);
     class_list_release(&c->classes);
     json_decref(c->sources);
+    mem_free(c->per_class);
     mem_free(c->extra_files);
     mem_free(c->checked);
     mem_free(c->shards);
@@ -105,14 +109,25 @@ static int corpus_set_file(json_t *array, const char *name, uint64_t bytes,
            json_object_set_new(*out, "digest", json_string(hex)) != 0;
 }
 
-static int corpus_set_lists(const struct corpus *c, json_t *classes, json_t *shards, json_t *extra)
+static int corpus_set_classes(const struct corpus *c, json_t *root)
+{
+    json_t *names = json_array();
+    json_t *counts = json_array();
+    int failed = 0;
+
+    for (int i = 0; i < c->classes.n && !failed; i++) {
+        failed = json_array_append_new(names, json_string(c->classes.names[i])) ||
+                 json_array_append_new(counts, json_integer((json_int_t)c->per_class[i]));
+    }
+    failed = json_object_set_new(root, "classes", names) || failed;
+    return json_object_set_new(root, "class_occurrences", counts) || failed;
+}
+
+static int corpus_set_lists(const struct corpus *c, json_t *shards, json_t *extra)
 {
     int failed = 0;
     json_t *o = NULL;
 
-    for (int i = 0; i < c->classes.n && !failed; i++) {
-        failed = json_array_append_new(classes, json_string(c->classes.names[i]));
-    }
     for (int i = 0; i < c->n_shards && !failed; i++) {
         const struct corpus_shard *s = &c->shards[i];
 
@@ -132,7 +147,6 @@ static int corpus_set_lists(const struct corpus *c, json_t *classes, json_t *sha
 enum rc corpus_save(const struct corpus *c, struct err *e)
 {
     json_t *root = json_object();
-    json_t *classes = json_array();
     json_t *shards = json_array();
     json_t *extra = json_array();
     char *path = fs_join(c->path, corpus_manifest);
@@ -140,9 +154,8 @@ enum rc corpus_save(const struct corpus *c, struct err *e)
     enum rc rc = RC_OK;
 
     hash_digest_hex(&c->class_digest, hex);
-    if (path == NULL || corpus_set_lists(c, classes, shards, extra) != 0 ||
-        json_object_set(root, "classes", classes) != 0 ||
-        json_object_set(root, "shards", shards) != 0 ||
+    if (path == NULL || corpus_set_lists(c, shards, extra) != 0 ||
+        corpus_set_classes(c, root) != 0 || json_object_set(root, "shards", shards) != 0 ||
         json_object_set(root, "later_occurrences", extra) != 0 ||
         json_object_set(root, "sources", c->sources) != 0 ||
         json_object_set_new(root, "class_digest", json_string(hex)) != 0 ||
@@ -151,12 +164,11 @@ enum rc corpus_save(const struct corpus *c, struct err *e)
         rc = mem_raise(e, "a manifest", 0);
         goto out;
     }
-    rc = manifest_write(path, corpus_kind, CORPUS_FORMAT, root, e);
+    rc = manifest_write(path, CORPUS_KIND, CORPUS_FORMAT, root, e);
 out:
     mem_free(path);
     json_decref(extra);
     json_decref(shards);
-    json_decref(classes);
     json_decref(root);
     return rc;
 }
@@ -280,6 +292,24 @@ static enum rc corpus_get_classes(struct class_list *l, const json_t *array, con
     return rc;
 }
 
+static enum rc corpus_get_class_counts(struct corpus *c, const json_t *array, const char *path,
+                                       struct err *e)
+{
+    if (json_array_size(array) != (size_t)c->classes.n) {
+        return err_raise(e, RC_CORRUPT, "'%s': 'class_occurrences' does not fit 'classes'", path);
+    }
+    for (int i = 0; i < c->classes.n; i++) {
+        const json_t *n = json_array_get(array, (size_t)i);
+
+        if (!json_is_integer(n) || json_integer_value(n) < 0) {
+            return err_raise(e, RC_CORRUPT, "'%s': 'class_occurrences' of class %d is not a count",
+                             path, i);
+        }
+        c->per_class[i] = (uint64_t)json_integer_value(n);
+    }
+    return RC_OK;
+}
+
 static enum rc corpus_parse(const char *path, const char *manifest, const json_t *root,
                             struct corpus **out, struct err *e)
 {
@@ -306,7 +336,10 @@ static enum rc corpus_parse(const char *path, const char *manifest, const json_t
     }
     json_decref(c->sources);
     c->sources = json_incref(sources);
-    rc = corpus_get_shards(c, json_object_get(root, "shards"), manifest, e);
+    rc = corpus_get_class_counts(c, json_object_get(root, "class_occurrences"), manifest, e);
+    if (rc == RC_OK) {
+        rc = corpus_get_shards(c, json_object_get(root, "shards"), manifest, e);
+    }
     if (rc == RC_OK) {
         rc = corpus_get_extra(c, json_object_get(root, "later_occurrences"), manifest, e);
     }
@@ -339,7 +372,7 @@ enum rc corpus_load(const char *path, struct corpus **out, struct err *e)
                        path);
     }
     if (rc == RC_OK) {
-        rc = manifest_read(manifest, corpus_kind, CORPUS_FORMAT, &root, e);
+        rc = manifest_read(manifest, CORPUS_KIND, CORPUS_FORMAT, &root, e);
     }
     if (rc == RC_OK) {
         rc = corpus_parse(path, manifest, root, out, e);
@@ -447,6 +480,11 @@ int corpus_classes(const struct corpus *c)
 const char *corpus_class(const struct corpus *c, int i)
 {
     return c->classes.names[i];
+}
+
+uint64_t corpus_class_occurrences(const struct corpus *c, int i)
+{
+    return c->per_class[i];
 }
 
 void corpus_class_digest(const struct corpus *c, struct digest *out)

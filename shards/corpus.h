@@ -18,6 +18,8 @@
 
 enum { CORPUS_UNLABELED = -1, CORPUS_FORMAT = 1 };
 
+#define CORPUS_KIND "corpus" /* of corpus.json, as a manifest */
+
 struct corpus;
 
 struct corpus_shard {
@@ -44,6 +46,8 @@ bool corpus_labeled(const struct corpus *c);
 /** Class names in class order; 0 for an unlabeled corpus. */
 int corpus_classes(const struct corpus *c);
 const char *corpus_class(const struct corpus *c, int i);
+/** Occurrences of a class, later ones included. */
+uint64_t corpus_class_occurrences(const struct corpus *c, int i);
 /** class_list_digest of the class names. */
 void corpus_class_digest(const struct corpus *c, struct digest *out);
 /** SHA-256 over the digests of the shards in order, then those of the files of later occurrences in

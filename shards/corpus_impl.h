@@ -22,6 +22,7 @@ struct corpus {
     int n_shards;
     uint64_t images;
     uint64_t occurrences;
+    uint64_t *per_class; /* occurrences of each class, later ones included */
     struct corpus_extra_file *extra_files;
     int n_extra_files;
     struct corpus_extras extras; /* loaded for labeled corpora alone */

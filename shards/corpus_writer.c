@@ -301,6 +301,9 @@ static enum rc writer_learn(struct corpus_writer *w, uint32_t shard, struct err 
         for (uint32_t k = 0; k < image->n_occurrences && rc == RC_OK; k++) {
             rc = known_put_occurrence(w->known, &image->key, o[k].cls, o[k].source,
                                       o[k].source_bytes, e);
+            if (w->corpus->labeled) {
+                w->corpus->per_class[o[k].cls]++;
+            }
         }
     }
     mem_free(o);
@@ -344,6 +347,9 @@ static enum rc writer_seal_extras(struct corpus_writer *w, struct err *e)
     (void)snprintf(f.name, sizeof f.name, "occurrences-%06d.jsonl", c->n_extra_files);
     corpus_extras_sort(&w->extras);
     rc = corpus_extra_write(c->path, &w->extras, &f, e);
+    for (size_t i = 0; i < w->extras.n && c->labeled; i++) {
+        c->per_class[w->extras.all[i].cls]++;
+    }
     if (rc == RC_OK) {
         rc = corpus_append_extra_file(c, &f, e);
     }

@@ -364,7 +364,8 @@ static enum rc pack_open(struct pack *p, struct err *e)
         rc = corpus_writer_open(&writer, &p->writer, e);
     }
     if (rc == RC_OK) {
-        rc = quarantine_open(c->out, c->retry, &p->quarantine, e);
+        rc = quarantine_open(c->out, c->retry ? QUARANTINE_RETRY : QUARANTINE_ADD, &p->quarantine,
+                             e);
     }
     if (rc == RC_OK && c->retry) {
         rc = pack_retry_create(p->quarantine, &p->retry, e);

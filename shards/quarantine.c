@@ -259,7 +259,8 @@ static enum rc quarantine_load(struct quarantine *q, bool keep, off_t *end, stru
     return rc;
 }
 
-enum rc quarantine_open(const char *dir, bool entries, struct quarantine **out, struct err *e)
+enum rc quarantine_open(const char *dir, enum quarantine_mode mode, struct quarantine **out,
+                        struct err *e)
 {
     struct quarantine *q = mem_calloc(1, sizeof *q);
     off_t end = 0;
@@ -275,11 +276,12 @@ enum rc quarantine_open(const char *dir, bool entries, struct quarantine **out, 
         rc = mem_raise(e, "a path", strlen(dir));
         goto out;
     }
-    rc = quarantine_load(q, entries, &end, e);
-    if (rc == RC_OK && entries) {
+    rc = quarantine_load(q, mode != QUARANTINE_ADD, &end, e);
+    if (rc == RC_OK && mode != QUARANTINE_ADD) {
         rc = quarantine_sort(q, e);
     }
-    if (rc == RC_OK && fs_exists(q->path) && truncate(q->path, end) != 0) {
+    if (rc == RC_OK && mode != QUARANTINE_READ && fs_exists(q->path) &&
+        truncate(q->path, end) != 0) {
         rc = err_raise(e, RC_IO, "cannot write '%s': %s", q->path, strerror(errno));
     }
     if (rc == RC_OK) {
@@ -430,7 +432,7 @@ enum rc quarantine_keep(struct quarantine *q, const bool *dropped, struct err *e
     struct quarantine *now = NULL;
     char *text = NULL;
     size_t bytes = 0;
-    enum rc rc = quarantine_open(q->dir, true, &now, e);
+    enum rc rc = quarantine_open(q->dir, QUARANTINE_READ, &now, e);
 
     for (uint64_t i = 0; rc == RC_OK && i < now->n; i++) {
         char *line = NULL;

@@ -26,10 +26,15 @@ struct quarantine_entry {
     struct key128 key;
 };
 
-/** Open dir's ledger, made at the first entry. A torn last line is cut off. RC_IO; RC_CORRUPT names the
- * line. With entries, what it holds is kept in memory for quarantine_at. */
-NODISCARD enum rc quarantine_open(const char *dir, bool entries, struct quarantine **out,
-                                  struct err *e);
+enum quarantine_mode {
+    QUARANTINE_ADD,   /* to append: a torn last line is cut off */
+    QUARANTINE_RETRY, /* the same, and the entries are kept in memory for quarantine_at */
+    QUARANTINE_READ   /* entries in memory; the file is left as it is */
+};
+
+/** Open dir's ledger, made at the first entry. RC_IO; RC_CORRUPT names the line. */
+NODISCARD enum rc quarantine_open(const char *dir, enum quarantine_mode mode,
+                                  struct quarantine **out, struct err *e);
 void quarantine_close(struct quarantine *q);
 /** Lines in the ledger. */
 uint64_t quarantine_count(const struct quarantine *q);

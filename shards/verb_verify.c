@@ -1,0 +1,122 @@
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/opt.h"
+#include "shards/shards_verbs.h"
+#include "shards/verify.h"
+
+struct verify_options {
+    int64_t sample;
+    bool json;
+};
+
+#define AT(field) offsetof(struct verify_options, field)
+
+/* clang-format off */
+static const struct opt verify_opts[] = {
+    {"sample", OPT_INT, AT(sample), "0", 0, 1e9, NULL, "N", "only N shards, spread evenly; 0: all"},
+    {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
+    {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
+/* clang-format on */
+
+static const struct opt_usage verify_usage = {
+    .verb = "verify",
+    .summary = "whether every byte of a store is what was sealed",
+    .synopsis = "STORE [options]",
+    .description = "STORE is a corpus, a label store or a selection. The manifest, size and\n"
+                   "SHA-256 of each shard, the checksum of each record, and the key of each\n"
+                   "image are checked; faults are listed and the exit code is 1.",
+    .examples = "preceptor verify data/train\n"
+                "preceptor verify labels --sample 10"};
+
+static const char *const verify_kinds[] = {
+    [STORE_CORPUS] = "corpus", [STORE_LABELS] = "labels", [STORE_SELECTION] = "selection"};
+
+struct verify_faults {
+    bool json;
+    json_t *list;
+};
+
+static void verify_print_fault(void *ctx, const char *what)
+{
+    struct verify_faults *f = ctx;
+
+    if (f->json) {
+        (void)json_array_append_new(f->list, json_string(what));
+    } else {
+        printf("fault      %s\n", what);
+        (void)fflush(stdout);
+    }
+}
+
+static enum rc verify_print_json(const char *path, const struct verify_result *r, json_t *faults,
+                                 struct err *e)
+{
+    json_t *root =
+        json_pack("{s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:O,s:f}", "store", path, "kind",
+                  verify_kinds[r->kind], "shards", r->shards, "verified", r->verified, "records",
+                  (json_int_t)r->records, "bytes", (json_int_t)r->bytes, "faults",
+                  (json_int_t)r->faults, "list", faults, "seconds", r->seconds);
+    enum rc rc = RC_OK;
+
+    if (root == NULL) {
+        return mem_raise(e, "the result", 0);
+    }
+    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
+        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
+    }
+    json_decref(root);
+    return rc;
+}
+
+static enum rc verify_all(const struct verify_options *o, const char *path,
+                          const struct verb_call *call, struct err *e)
+{
+    struct verify_faults faults = {o->json, json_array()};
+    const struct verify_config config = {path, o->sample, verify_print_fault, &faults, call->stop};
+    struct verify_result r;
+    enum rc rc = verify_store(&config, &r, e);
+
+    if (rc == RC_OK && o->json) {
+        rc = verify_print_json(path, &r, faults.list, e);
+    } else if (rc == RC_OK) {
+        printf("%-10s %s\n", verify_kinds[r.kind], path);
+        printf("verified   %d of %d shards, %llu records, %.1f MB in %.1f s\n", r.verified,
+               r.shards, (unsigned long long)r.records, (double)r.bytes / 1e6, r.seconds);
+    }
+    json_decref(faults.list);
+    if (rc == RC_OK && r.faults > 0) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' has %llu fault%s", path, (unsigned long long)r.faults,
+                       r.faults == 1 ? "" : "s");
+    }
+    return rc;
+}
+
+static enum rc verify_main(const struct verb_call *call, struct err *e)
+{
+    struct verify_options o = {0};
+    const char **paths = mem_calloc((size_t)call->argc + 1, sizeof *paths);
+    bool help = false;
+    int n = 0;
+    enum rc rc = paths != NULL ? opts_init(verify_opts, &o, e) : mem_raise(e, "arguments", 0);
+
+    if (rc == RC_OK) {
+        rc = opts_parse(verify_opts, &o, call->argc, call->argv, paths, &n, &help, e);
+    }
+    if (rc == RC_OK && help) {
+        opts_help(&verify_usage, verify_opts);
+    } else if (rc == RC_OK && n != 1) {
+        rc = err_raise(e, RC_USAGE, "verify needs one STORE: see preceptor verify --help");
+    } else if (rc == RC_OK) {
+        rc = verify_all(&o, paths[0], call, e);
+    }
+    opts_release(verify_opts, &o);
+    mem_free(paths);
+    return rc;
+}
+
+const struct verb verb_verify = {"verify",    "whether every byte of a store is what was sealed",
+                                 verify_main, false,
+                                 verify_opts, sizeof(struct verify_options)};
