@@ -1,0 +1,130 @@
+#include "mpi_launch/run_report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+
+static double run_report_images(const struct stage *s)
+{
+    return stage_number(s, "images_done", stage_number(s, "images", 0));
+}
+
+static json_t *run_report_stage(const struct stage *s)
+{
+    double images = run_report_images(s);
+
+    return json_pack("{s:s,s:I,s:f,s:f,s:b}", "stage", s->name, "images", (json_int_t)images,
+                     "seconds", s->seconds, "images_per_second",
+                     s->seconds > 0 ? images / s->seconds : 0.0, "skipped",
+                     s->outcome == STAGE_SKIPPED);
+}
+
+/* Top-1 of an evaluation into root as `name`; false: no such evaluation. */
+static bool run_report_top1(json_t *root, const char *name, const struct run_plan *p, int index,
+                            double *out)
+{
+    if (index < 0) {
+        return false;
+    }
+    *out = stage_number(&p->stages[index], "top1", 0);
+    return json_object_set_new(root, name, json_real(*out)) == 0;
+}
+
+enum rc run_report_summary(const struct run_config *c, const struct run_plan *p, json_t **out,
+                           struct err *e)
+{
+    json_t *stages = json_array();
+    json_t *root = NULL;
+    double seconds = 0;
+    double teacher = 0;
+    double student = 0;
+    bool failed = stages == NULL;
+
+    for (int i = 0; i < p->n && !failed; i++) {
+        seconds += p->stages[i].seconds;
+        failed = json_array_append_new(stages, run_report_stage(&p->stages[i])) != 0;
+    }
+    root = json_pack("{s:s*,s:f,s:I,s:I,s:s,s:O}", "name", c->name, "seconds", seconds, "ranks",
+                     (json_int_t)c->ranks, "seed", (json_int_t)c->seed, "model", p->model, "stages",
+                     stages);
+    json_decref(stages);
+    if (root == NULL || failed) {
+        json_decref(root);
+        return mem_raise(e, "the summary of a run", 0);
+    }
+    if (run_report_top1(root, "teacher_top1", p, p->eval_teacher, &teacher) &&
+        run_report_top1(root, "student_top1", p, p->eval_student, &student)) {
+        failed = json_object_set_new(root, "difference", json_real(student - teacher)) != 0;
+    }
+    *out = root;
+    return failed ? mem_raise(e, "the summary of a run", 0) : RC_OK;
+}
+
+static void run_report_rows(const struct run_plan *p)
+{
+    printf("%-16s %10s %10s %9s\n", "stage", "images", "time", "img/s");
+    for (int i = 0; i < p->n; i++) {
+        const struct stage *s = &p->stages[i];
+        double images = run_report_images(s);
+        char time[32];
+
+        clock_format(s->seconds, time, sizeof time);
+        if (s->outcome == STAGE_SKIPPED) {
+            printf("%-16s %10.0f %10s %9s\n", s->name, images, time, "(done)");
+        } else {
+            printf("%-16s %10.0f %10s %9.0f\n", s->name, images, time,
+                   s->seconds > 0 ? images / s->seconds : 0.0);
+        }
+    }
+}
+
+static void run_report_top(const json_t *summary)
+{
+    const json_t *teacher = json_object_get(summary, "teacher_top1");
+    const json_t *student = json_object_get(summary, "student_top1");
+
+    if (teacher != NULL) {
+        printf("\nteacher top-1    %6.2f %%\n", json_number_value(teacher));
+    }
+    if (student != NULL) {
+        printf("student top-1    %6.2f %%\n", json_number_value(student));
+    }
+    if (teacher != NULL && student != NULL) {
+        printf("difference       %+6.2f points\n",
+               json_number_value(json_object_get(summary, "difference")));
+    }
+}
+
+static void run_report_next(const struct run_config *c, const struct run_plan *p,
+                            const char *program)
+{
+    printf("\nwhere things are\n"
+           "  %s/summary.json            these figures\n"
+           "  %s/corpus, labels, selection, runs\n"
+           "  %s   the last model (timm's names)\n",
+           c->out, c->out, p->model);
+    printf("\nnext\n");
+    printf("  %s predict --model %s FILE...\n", program, p->model);
+    if (p->data_eval != NULL) {
+        printf("  %s eval --model %s --data %s --per_class\n", program, p->model, p->data_eval);
+    }
+    if (c->generations > 0) {
+        printf("  %s inspect %s/labels/1\n", program, c->out);
+        printf("  %s export %s/labels/1 --format jsonl\n", program, c->out);
+    }
+}
+
+void run_report_print(const struct run_config *c, const struct run_plan *p, const json_t *summary,
+                      const char *program)
+{
+    char time[32];
+
+    clock_format(json_number_value(json_object_get(summary, "seconds")), time, sizeof time);
+    printf("%s: seed %lld, %lld rank%s, %s of work\n\n", c->name == NULL ? c->out : c->name,
+           (long long)c->seed, (long long)c->ranks, c->ranks == 1 ? "" : "s", time);
+    run_report_rows(p);
+    run_report_top(summary);
+    run_report_next(c, p, program);
+}
