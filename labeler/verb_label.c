@@ -52,19 +52,19 @@ static const struct opt_usage label_usage = {
     .verb = "label",
     .summary = "soft labels for every image that this teacher has not labeled yet",
     .synopsis = "--model WEIGHTS --data CORPUS --out LABELS [options]",
-    .description =
-        "Ranks pull image shards from rank 0 and write one label shard for each. Labels are the\n"
-        "same bits for any number of ranks and threads, any batch and any order of the dump. Run\n"
-        "again, only images without a label are labeled: a shard that was under way goes on after\n"
-        "its last committed batch.\n"
-        "\n"
-        "On SIGUSR1 (alone also SIGTERM) the batch is committed and the exit code is 75: the same\n"
-        "command goes on. Under mpirun --enable-recovery the loss of a rank other than 0 costs\n"
-        "its own shard, which another rank labels; mpirun's own exit code then says nothing.",
-    .examples =
-        "preceptor label --model runs/teacher/model.safetensors --data dump --out labels\n"
-        "mpirun -n 8 --enable-recovery preceptor label --model w.safetensors --data dump \\\n"
-        "    --out labels --precision bf16 --top-k 10"};
+    .description = "Ranks pull image shards from rank 0 and write one label shard for each.\n"
+                   "Labels are the same bits for any number of ranks and threads, any batch\n"
+                   "and any order of the dump. Run again, only images without a label are\n"
+                   "labeled: a shard that was under way goes on after its last committed\n"
+                   "batch.\n"
+                   "\n"
+                   "On SIGUSR1 (alone also SIGTERM) the batch is committed and the exit code\n"
+                   "is 75: the same command goes on. Under mpirun --enable-recovery the loss\n"
+                   "of a rank other than 0 costs its own shard, which another rank labels;\n"
+                   "mpirun's own exit code then says nothing.",
+    .examples = "preceptor label --model w.safetensors --data dump --out labels\n"
+                "mpirun -n 8 --enable-recovery preceptor label --model w.safetensors \\\n"
+                "    --data dump --out labels --precision bf16 --top-k 10"};
 
 /* What labeling works on, in order of making. */
 struct label_verb {
