@@ -11,19 +11,12 @@
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "shards/lmdb_seal_impl.h"
 
 /* Address space kept free for a file that is being written; it costs neither memory nor disk, so
  * the map never has to grow under an open transaction. Halved where the system refuses it. */
 static const size_t LMDB_RESERVE = (size_t)1 << 40;
 static const size_t LMDB_RESERVE_MIN = (size_t)1 << 24;
-
-/* Of LMDB's meta pages (lmdb's format 1): what sealing has to read and write itself. */
-enum {
-    LMDB_META_MAGIC = 16,   /* u32 0xBEEFC0DE */
-    LMDB_META_MAPSIZE = 32, /* u64 */
-    LMDB_META_BYTES = 40
-};
-static const uint32_t LMDB_MAGIC = 0xBEEFC0DE;
 
 struct lmdb_file {
     MDB_env *env;
@@ -425,36 +418,6 @@ void lmdb_walk_close(struct lmdb_walk *w)
     }
 }
 
-/* Cut the file to its used pages and make both meta pages say that this is the map, so that any
- * LMDB binding maps just the file and equal contents give equal bytes. */
-static enum rc lmdb_trim(int fd, const char *path, uint64_t bytes, uint64_t page, uint64_t reserve,
-                         struct err *e)
-{
-    for (uint64_t i = 0; i < 2; i++) {
-        unsigned char meta[LMDB_META_BYTES];
-        uint32_t magic = 0;
-        uint64_t map = 0;
-
-        if (pread(fd, meta, sizeof meta, (off_t)(i * page)) != (ssize_t)sizeof meta) {
-            return err_raise(e, RC_IO, "cannot read back '%s': %s", path, strerror(errno));
-        }
-        memcpy(&magic, meta + LMDB_META_MAGIC, sizeof magic);
-        memcpy(&map, meta + LMDB_META_MAPSIZE, sizeof map);
-        if (magic != LMDB_MAGIC || map < reserve) {
-            return err_raise(e, RC_LIB, "'%s': this LMDB lays its meta pages out in another way",
-                             path);
-        }
-        if (pwrite(fd, &bytes, sizeof bytes, (off_t)(i * page + LMDB_META_MAPSIZE)) !=
-            (ssize_t)sizeof bytes) {
-            return err_raise(e, RC_IO, "cannot write '%s': %s", path, strerror(errno));
-        }
-    }
-    if (ftruncate(fd, (off_t)bytes) != 0 || fsync(fd) != 0) {
-        return err_raise(e, RC_IO, "cannot write '%s': %s", path, strerror(errno));
-    }
-    return RC_OK;
-}
-
 static enum rc lmdb_finish(struct lmdb_file *f, const char *tmp, struct err *e)
 {
     MDB_envinfo info;
@@ -473,39 +436,11 @@ static enum rc lmdb_finish(struct lmdb_file *f, const char *tmp, struct err *e)
     if (fd < 0) {
         return err_raise(e, RC_IO, "cannot open '%s': %s", tmp, strerror(errno));
     }
-    rc = lmdb_trim(fd, tmp, ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize, stat.ms_psize,
-                   f->reserve, e);
+    rc = lmdb_seal_trim(fd, tmp, ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize, stat.ms_psize,
+                        f->reserve, e);
     if (close(fd) != 0 && rc == RC_OK) {
         rc = err_raise(e, RC_IO, "cannot write '%s': %s", tmp, strerror(errno));
     }
-    return rc;
-}
-
-/* The first to give the file its final name wins. */
-static enum rc lmdb_publish(const char *tmp, const char *final, struct err *e)
-{
-    char *dir = NULL;
-    char *slash = NULL;
-    enum rc rc = RC_OK;
-
-    if (link(tmp, final) != 0 && errno != EEXIST) {
-        /* File systems without hard links: a rename that does not replace. */
-        if (renameat2(AT_FDCWD, tmp, AT_FDCWD, final, RENAME_NOREPLACE) != 0 && errno != EEXIST) {
-            return err_raise(e, RC_IO, "cannot name the sealed file '%s': %s", final,
-                             strerror(errno));
-        }
-    }
-    (void)unlink(tmp);
-    dir = mem_strdup(final);
-    if (dir == NULL) {
-        return mem_raise(e, "a path", strlen(final));
-    }
-    slash = strrchr(dir, '/');
-    if (slash != NULL) {
-        slash[slash == dir] = '\0';
-    }
-    rc = fs_sync_dir(slash != NULL ? dir : ".", e);
-    mem_free(dir);
     return rc;
 }
 
@@ -516,7 +451,7 @@ enum rc lmdb_file_seal(struct lmdb_file *f, const char *tmp, const char *final,
 
     lmdb_file_close(f);
     if (rc == RC_OK) {
-        rc = lmdb_publish(tmp, final, e);
+        rc = lmdb_seal_publish(tmp, final, e);
     }
     if (rc == RC_OK) {
         rc = hash_file(final, digest, e);

@@ -54,7 +54,8 @@ static enum rc manifest_check(const char *path, const char *kind, int newest, js
 {
     const char *found = NULL;
     int64_t format = 0;
-    struct digest said;
+    const char *said = NULL;
+    char hex[HASH_HEX_DIGEST];
     struct digest is;
     enum rc rc = json_get_string(root, path, "kind", &found, e);
 
@@ -73,11 +74,15 @@ static enum rc manifest_check(const char *path, const char *kind, int newest, js
                          "'%s' has format %lld, this program reads up to %d: use a newer preceptor",
                          path, (long long)format, newest);
     }
-    rc = json_get_digest(root, path, "digest", &said, e);
+    rc = json_get_string(root, path, "digest", &said, e);
     if (rc == RC_OK) {
         rc = manifest_digest(root, &is, e);
     }
-    if (rc == RC_OK && memcmp(&said, &is, sizeof said) != 0) {
+    if (rc != RC_OK) {
+        return rc;
+    }
+    hash_digest_hex(&is, hex);
+    if (strcmp(said, hex) != 0) { /* as text: one spelling, so that every bit counts */
         rc = err_raise(e, RC_CORRUPT, "'%s' is damaged: its digest is not that of its contents",
                        path);
     }
