@@ -14,6 +14,16 @@ static inline size_t pixel_bytes(const struct image *img)
     return (size_t)img->w * (size_t)img->h * (size_t)img->c;
 }
 
+/* One pixel. */
+static inline void pixel_copy(uint8_t *d, const uint8_t *s, size_t c)
+{
+    d[0] = s[0];
+    if (c == 3) {
+        d[1] = s[1];
+        d[2] = s[2];
+    }
+}
+
 /* A table for all channels: lut[c] when per_channel, else lut[0]. */
 void pixel_map(struct image *img, uint8_t lut[3][256], bool per_channel);
 void pixel_histogram(const struct image *img, uint32_t counts[3][256]);

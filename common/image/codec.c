@@ -1,21 +1,18 @@
 /* One thread's scratch buffers: they grow and are kept. */
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/image/image_impl.h"
 
 enum rc codec_reserve(struct codec_buf *b, size_t bytes, struct err *e)
 {
-    if (bytes + BUF_PAD <= b->bytes && (b->bytes <= BUF_KEEP || bytes + BUF_PAD > BUF_KEEP)) {
+    if (b->p != NULL && bytes <= b->bytes && (b->bytes <= BUF_KEEP || bytes > BUF_KEEP)) {
         return RC_OK;
     }
     codec_release(b);
-    b->p = mem_aligned(bytes + BUF_PAD);
+    b->p = mem_aligned(bytes);
     if (b->p == NULL) {
         return mem_raise(e, "an image buffer", bytes);
     }
-    b->bytes = bytes + BUF_PAD;
-    memset(b->p + bytes, 0, BUF_PAD);
+    b->bytes = bytes;
     return RC_OK;
 }
 
@@ -51,6 +48,7 @@ void codec_destroy(struct codec *k)
     codec_release(&k->pixels);
     codec_release(&k->work);
     codec_release(&k->pass);
+    codec_release(&k->lanes);
     codec_release(&k->aug);
     for (int i = 0; i < IMAGE_TABLES; i++) {
         codec_release(&k->tables[i].storage);

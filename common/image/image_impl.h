@@ -17,7 +17,6 @@
 #endif
 
 enum {
-    BUF_PAD = 64,            /* readable bytes after a buffer's end: vector loads may pass it */
     BUF_KEEP = 64 << 20,     /* a larger buffer goes back when a smaller one will do */
     IMAGE_TABLES = 24,       /* resize tables kept */
     JPEG_MAX_SCANS = 500     /* of a progressive file: more is an attack on time */
@@ -29,13 +28,13 @@ struct codec_buf {
     size_t bytes;
 };
 
-/** At least bytes (plus BUF_PAD), contents undefined. RC_NOMEM. */
+/** At least bytes, contents undefined. RC_NOMEM. */
 NODISCARD enum rc codec_reserve(struct codec_buf *b, size_t bytes, struct err *e);
 void codec_release(struct codec_buf *b);
 
 /** Pixels of a part of an image: pixels[0] stands at (x, y) of an image of full_w x full_h. */
 struct raster {
-    uint8_t *pixels; /* rows of w * c bytes; BUF_PAD bytes behind the last are readable */
+    uint8_t *pixels; /* rows of w * c bytes */
     int w, h, c;
     int x, y, full_w, full_h;
 };
@@ -59,6 +58,7 @@ struct codec {
     struct codec_buf pixels; /* a reader's output */
     struct codec_buf work;   /* a reader's scratch; colour conversion */
     struct codec_buf pass;   /* between the two passes of a resize */
+    struct codec_buf lanes;  /* int32 rows and sums of a pass */
     struct codec_buf aug;    /* a second copy of an image under augmentation */
     struct jpeg *jpeg;
     struct resize_table tables[IMAGE_TABLES];

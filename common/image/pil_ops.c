@@ -106,7 +106,8 @@ void pil_sharpness(struct image *img, float f, uint8_t *spare)
 }
 
 /* One pixel between its four neighbours, in Pillow's order of operations. */
-static void pil_bilinear(const struct image *img, const uint8_t *s, double x, double y, uint8_t *d)
+static inline void pil_bilinear(const struct image *img, const uint8_t *s, double x, double y,
+                                uint8_t *d)
 {
     size_t c = (size_t)img->c;
     size_t stride = (size_t)img->w * c;
@@ -127,6 +128,7 @@ static void pil_bilinear(const struct image *img, const uint8_t *s, double x, do
     }
 }
 
+IMAGE_CLONES
 void pil_transform(struct image *img, const double t[6], const uint8_t colour[3], uint8_t *spare)
 {
     size_t c = (size_t)img->c;
@@ -139,7 +141,7 @@ void pil_transform(struct image *img, const double t[6], const uint8_t colour[3]
             double fy = t[3] * (x + 0.5) + t[4] * (y + 0.5) + t[5];
 
             if (fx < 0.0 || fx >= img->w || fy < 0.0 || fy >= img->h) {
-                memcpy(d, colour, c);
+                pixel_copy(d, colour, c);
             } else {
                 pil_bilinear(img, spare, fx, fy, d);
             }

@@ -152,7 +152,7 @@ void pixel_fill(struct image *img, int x0, int y0, int x1, int y1, const uint8_t
     y1 = y1 > img->h ? img->h : y1;
     for (int y = y0; y < y1; y++) {
         for (int x = x0; x < x1; x++) {
-            memcpy(img->pixels + ((size_t)y * (size_t)img->w + (size_t)x) * c, colour, c);
+            pixel_copy(img->pixels + ((size_t)y * (size_t)img->w + (size_t)x) * c, colour, c);
         }
     }
 }
@@ -168,9 +168,9 @@ void pixel_flip(struct image *img)
         for (; a < b; a += c, b -= c) {
             uint8_t t[3];
 
-            memcpy(t, a, c);
-            memcpy(a, b, c);
-            memcpy(b, t, c);
+            pixel_copy(t, a, c);
+            pixel_copy(a, b, c);
+            pixel_copy(b, t, c);
         }
     }
 }

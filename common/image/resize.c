@@ -126,94 +126,9 @@ static enum rc resize_table(struct codec *k, const struct resize_table *want, in
 
 /* ---- one pass ----------------------------------------------------------------------------- */
 
+enum { RESIZE_CHAINS = 4, RESIZE_LANES = 4, RESIZE_BLOCK = RESIZE_CHAINS * RESIZE_LANES };
+
 typedef int32_t resize_i4 __attribute__((vector_size(16)));
-typedef uint8_t resize_u4 __attribute__((vector_size(4)));
-typedef int32_t resize_i8 __attribute__((vector_size(32)));
-typedef uint8_t resize_u8 __attribute__((vector_size(8)));
-
-static inline uint8_t resize_clip(int32_t sum)
-{
-    int32_t v = sum >> RESIZE_BITS;
-
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-/* Rows of RGB: 4 lanes hold red, green, blue and the next pixel's red, which is dropped; so each
- * load and store passes the pixel by a byte. */
-IMAGE_CLONES
-static void resize_row_rgb(const uint8_t *s, uint8_t *d, const struct resize_table *t, int shift)
-{
-    for (int i = 0; i < t->count; i++, d += 3) {
-        const uint8_t *p = s + (ptrdiff_t)3 * (t->lo[i] - shift);
-        const int32_t *k = t->k + (size_t)i * (size_t)t->taps;
-        resize_i4 sum = {RESIZE_HALF, RESIZE_HALF, RESIZE_HALF, RESIZE_HALF};
-        resize_u4 v;
-
-        for (int j = 0; j < t->n[i]; j++, p += 3) {
-            memcpy(&v, p, sizeof v);
-            sum += __builtin_convertvector(v, resize_i4) * k[j];
-        }
-        sum >>= RESIZE_BITS;
-        sum &= ~(sum < 0);
-        sum = (sum & (sum < 255)) | (255 & ~(sum < 255));
-        v = __builtin_convertvector(sum, resize_u4);
-        memcpy(d, &v, sizeof v);
-    }
-}
-
-IMAGE_CLONES
-static void resize_row_gray(const uint8_t *s, uint8_t *d, const struct resize_table *t, int shift)
-{
-    for (int i = 0; i < t->count; i++) {
-        const uint8_t *p = s + t->lo[i] - shift;
-        const int32_t *k = t->k + (size_t)i * (size_t)t->taps;
-        int32_t sum = RESIZE_HALF;
-
-        for (int j = 0; j < t->n[i]; j++) {
-            sum += p[j] * k[j];
-        }
-        *d++ = resize_clip(sum);
-    }
-}
-
-/* One output row from t->n[i] source rows of `bytes` bytes each. */
-IMAGE_CLONES
-static void resize_column(const uint8_t *s, size_t stride, uint8_t *d, size_t bytes,
-                          const int32_t *k, int taps)
-{
-    size_t at = 0;
-
-    for (; at + 32 <= bytes; at += 32) {
-        resize_i8 sum[4] = {{0}, {0}, {0}, {0}};
-        const uint8_t *p = s + at;
-
-        for (int j = 0; j < taps; j++, p += stride) {
-            for (int b = 0; b < 4; b++) {
-                resize_u8 v;
-
-                memcpy(&v, p + 8 * b, sizeof v);
-                sum[b] += __builtin_convertvector(v, resize_i8) * k[j];
-            }
-        }
-        for (int b = 0; b < 4; b++) {
-            resize_i8 v = (sum[b] + RESIZE_HALF) >> RESIZE_BITS;
-            resize_u8 u;
-
-            v &= ~(v < 0);
-            v = (v & (v < 255)) | (255 & ~(v < 255));
-            u = __builtin_convertvector(v, resize_u8);
-            memcpy(d + at + 8 * b, &u, sizeof u);
-        }
-    }
-    for (; at < bytes; at++) {
-        int32_t sum = RESIZE_HALF;
-
-        for (int j = 0; j < taps; j++) {
-            sum += s[at + (size_t)j * stride] * k[j];
-        }
-        d[at] = resize_clip(sum);
-    }
-}
 
 /* Pixels in memory: rows of stride bytes; the first stands at (x, y) of its image. */
 struct resize_view {
@@ -222,32 +137,180 @@ struct resize_view {
     int x, y, c;
 };
 
-/* The table's columns of source rows [y0, y0 + rows), written at d, behind whose end a byte more is
- * written. */
-static void resize_horizontal(const struct resize_view *v, const struct resize_table *t, int y0,
-                              int rows, uint8_t *d, size_t stride)
+static inline uint8_t resize_clip(int32_t sum)
 {
-    for (int y = 0; y < rows; y++, d += stride) {
-        const uint8_t *s = v->p + (size_t)(y0 + y - v->y) * v->stride;
+    int32_t v = sum >> RESIZE_BITS;
 
-        if (v->c == 3) {
-            resize_row_rgb(s, d, t, v->x);
-        } else {
-            resize_row_gray(s, d, t, v->x);
+    v = v < 0 ? 0 : v;
+    return (uint8_t)(v > 255 ? 255 : v);
+}
+
+IMAGE_CLONES
+static void resize_widen(const uint8_t *restrict s, int32_t *restrict d, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        d[i] = s[i];
+    }
+}
+
+IMAGE_CLONES
+static void resize_narrow(const int32_t *restrict s, uint8_t *restrict d, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        d[i] = resize_clip(s[i]);
+    }
+}
+
+/* sum[i] += s[i] * k */
+IMAGE_CLONES
+static void resize_add_row(const uint8_t *restrict s, int32_t k, int32_t *restrict sum, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        sum[i] += s[i] * k;
+    }
+}
+
+/* Where the four chains of four lanes that run at once lie: source pixel x of chain c at
+ * in + c * in_chain + x * in_step, likewise the sums. */
+struct resize_lanes {
+    const int32_t *in;
+    int32_t *out;
+    ptrdiff_t in_chain, in_step, out_chain, out_step;
+};
+
+static inline resize_i4 resize_load(const int32_t *p)
+{
+    resize_i4 v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+IMAGE_CLONES
+static void resize_dot(const struct resize_lanes *l, const struct resize_table *t, int first)
+{
+    ptrdiff_t in = l->in_chain;
+    ptrdiff_t out = l->out_chain;
+
+    for (int i = 0; i < t->count; i++) {
+        const int32_t *p = l->in + (t->lo[i] - first) * l->in_step;
+        const int32_t *k = t->k + (size_t)i * (size_t)t->taps;
+        int32_t *d = l->out + i * l->out_step;
+        resize_i4 a = {RESIZE_HALF, RESIZE_HALF, RESIZE_HALF, RESIZE_HALF};
+        resize_i4 b = a;
+        resize_i4 c = a;
+        resize_i4 e = a;
+
+        for (int j = 0; j < t->n[i]; j++, p += l->in_step) {
+            a += resize_load(p) * k[j];
+            b += resize_load(p + in) * k[j];
+            c += resize_load(p + 2 * in) * k[j];
+            e += resize_load(p + 3 * in) * k[j];
+        }
+        memcpy(d, &a, sizeof a);
+        memcpy(d + out, &b, sizeof b);
+        memcpy(d + 2 * out, &c, sizeof c);
+        memcpy(d + 3 * out, &e, sizeof e);
+    }
+}
+
+/* The table's columns of up to four rows of RGB: a chain is a row, its lanes are red, green, blue
+ * and the next pixel's red, whose sum the next pixel overwrites. */
+static void resize_rows_rgb(struct codec *k, const uint8_t *s, size_t s_stride, int rows,
+                            const struct resize_table *t, uint8_t *d, size_t d_stride)
+{
+    int first = t->lo[0];
+    size_t width = (size_t)(t->lo[t->count - 1] + t->n[t->count - 1] - first) * 3;
+    size_t count = (size_t)t->count * 3;
+    int32_t *wide = (void *)k->lanes.p;
+    int32_t *sums = wide + RESIZE_CHAINS * (width + RESIZE_LANES);
+    struct resize_lanes l = {wide, sums, (ptrdiff_t)width, 3, (ptrdiff_t)(count + RESIZE_LANES), 3};
+
+    for (int y = 0; y < rows; y++) {
+        resize_widen(s + (size_t)y * s_stride, wide + (size_t)y * width, width);
+    }
+    resize_dot(&l, t, first);
+    for (int y = 0; y < rows; y++) {
+        resize_narrow(sums + (size_t)y * (count + RESIZE_LANES), d + (size_t)y * d_stride, count);
+    }
+}
+
+/* The same of up to sixteen gray rows: a lane is a row. */
+static void resize_rows_gray(struct codec *k, const uint8_t *s, size_t s_stride, int rows,
+                             const struct resize_table *t, uint8_t *d, size_t d_stride)
+{
+    int first = t->lo[0];
+    int width = t->lo[t->count - 1] + t->n[t->count - 1] - first;
+    int32_t *wide = (void *)k->lanes.p;
+    int32_t *sums = wide + (size_t)width * RESIZE_BLOCK;
+    struct resize_lanes l = {wide, sums, RESIZE_LANES, RESIZE_BLOCK, RESIZE_LANES, RESIZE_BLOCK};
+
+    for (int y = 0; y < rows; y++) {
+        for (int x = 0; x < width; x++) {
+            wide[x * RESIZE_BLOCK + y] = s[(size_t)y * s_stride + (size_t)x];
+        }
+    }
+    resize_dot(&l, t, first);
+    for (int y = 0; y < rows; y++) {
+        for (int x = 0; x < t->count; x++) {
+            d[(size_t)y * d_stride + (size_t)x] = resize_clip(sums[x * RESIZE_BLOCK + y]);
         }
     }
 }
 
+/* The table's columns of source rows [y0, y0 + rows), written at d. */
+static enum rc resize_horizontal(struct codec *k, const struct resize_view *v,
+                                 const struct resize_table *t, int y0, int rows, uint8_t *d,
+                                 size_t stride, struct err *e)
+{
+    int width = t->lo[t->count - 1] + t->n[t->count - 1] - t->lo[0];
+    int block = v->c == 3 ? RESIZE_CHAINS : RESIZE_BLOCK;
+    const uint8_t *s =
+        v->p + (size_t)(y0 - v->y) * v->stride + (size_t)(t->lo[0] - v->x) * (size_t)v->c;
+    enum rc rc = codec_reserve(
+        &k->lanes,
+        ((size_t)width + (size_t)t->count + RESIZE_LANES) * RESIZE_BLOCK * sizeof(int32_t), e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    for (int y = 0; y < rows; y += block) {
+        int n = rows - y < block ? rows - y : block;
+
+        if (v->c == 3) {
+            resize_rows_rgb(k, s, v->stride, n, t, d, stride);
+        } else {
+            resize_rows_gray(k, s, v->stride, n, t, d, stride);
+        }
+        s += (size_t)n * v->stride;
+        d += (size_t)n * stride;
+    }
+    return RC_OK;
+}
+
 /* The table's rows of source columns [x0, x0 + w). */
-static void resize_vertical(const struct resize_view *v, const struct resize_table *t, int x0,
-                            int w, uint8_t *d, size_t stride)
+static enum rc resize_vertical(struct codec *k, const struct resize_view *v,
+                               const struct resize_table *t, int x0, int w, uint8_t *d,
+                               size_t stride, struct err *e)
 {
     size_t left = (size_t)(x0 - v->x) * (size_t)v->c;
+    size_t n = (size_t)w * (size_t)v->c;
+    enum rc rc = codec_reserve(&k->lanes, n * sizeof(int32_t), e);
+    int32_t *sums = (void *)k->lanes.p;
 
-    for (int y = 0; y < t->count; y++, d += stride) {
-        resize_column(v->p + (size_t)(t->lo[y] - v->y) * v->stride + left, v->stride, d,
-                      (size_t)w * (size_t)v->c, t->k + (size_t)y * (size_t)t->taps, t->n[y]);
+    for (int y = 0; y < t->count && rc == RC_OK; y++, d += stride) {
+        const uint8_t *s = v->p + (size_t)(t->lo[y] - v->y) * v->stride + left;
+        const int32_t *weights = t->k + (size_t)y * (size_t)t->taps;
+
+        for (size_t i = 0; i < n; i++) {
+            sums[i] = RESIZE_HALF;
+        }
+        for (int j = 0; j < t->n[y]; j++, s += v->stride) {
+            resize_add_row(s, weights[j], sums, n);
+        }
+        resize_narrow(sums, d, n);
     }
+    return rc;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -331,63 +394,48 @@ static void resize_copy(const struct resize_view *v, const struct resize_window 
     }
 }
 
-/* The horizontal pass into padded rows, then row by row to out, whose bytes behind a row are the
- * caller's. */
-static void resize_horizontal_out(struct codec *k, const struct resize_view *v,
-                                  const struct resize_table *t, const struct resize_window *win,
-                                  uint8_t *out, size_t stride, size_t spare)
-{
-    size_t bytes = (size_t)win->w * (size_t)v->c;
-    uint8_t *row = k->pass.p + spare;
-
-    for (int y = 0; y < win->h; y++) {
-        resize_horizontal(v, t, win->y + y, 1, row, bytes);
-        memcpy(out + (size_t)y * stride, row, bytes);
-    }
-}
-
 enum rc resize_raster(struct codec *k, const struct raster *src, const struct resize_window *win,
                       uint8_t *out, size_t stride, struct err *e)
 {
     struct resize_view v = {src->pixels, (size_t)src->w * (size_t)src->c, src->x, src->y, src->c};
     struct resize_view mid = {.c = src->c};
     struct resize_plan plan;
-    size_t bytes = 0;
-    size_t row = (size_t)win->w * (size_t)src->c;
     enum rc rc = resize_make_plan(k, src->full_w, src->full_h, win, &plan, e);
     const int *need = plan.need;
+    int rows = 0;
 
     if (rc != RC_OK) {
         return rc;
     }
     assert(need[0] >= src->x && need[2] <= src->x + src->w);
     assert(need[1] >= src->y && need[3] <= src->y + src->h);
-    if (plan.vertical_first) {
-        bytes = (size_t)(need[2] - need[0]) * (size_t)src->c * (size_t)win->h;
-    } else {
-        bytes = row * (size_t)(need[3] - need[1]);
-    }
-    rc = codec_reserve(&k->pass, bytes + BUF_PAD + row, e);
+    rows = plan.vertical_first ? win->h : need[3] - need[1];
+    mid.x = plan.vertical_first ? need[0] : win->x;
+    mid.y = plan.vertical_first ? win->y : need[1];
+    mid.stride = (size_t)(plan.vertical_first ? need[2] - need[0] : win->w) * (size_t)src->c;
+    rc = codec_reserve(&k->pass, mid.stride * (size_t)rows, e);
     if (rc != RC_OK) {
         return rc;
     }
+    mid.p = k->pass.p;
     if (plan.tx == NULL && plan.ty == NULL) {
         resize_copy(&v, win, out, stride);
     } else if (plan.tx == NULL) {
-        resize_vertical(&v, plan.ty, win->x, win->w, out, stride);
+        rc = resize_vertical(k, &v, plan.ty, win->x, win->w, out, stride, e);
     } else if (plan.ty == NULL) {
-        resize_horizontal_out(k, &v, plan.tx, win, out, stride, bytes + BUF_PAD);
+        rc = resize_horizontal(k, &v, plan.tx, win->y, win->h, out, stride, e);
     } else if (plan.vertical_first) {
-        mid = (struct resize_view){k->pass.p, (size_t)(need[2] - need[0]) * (size_t)src->c, need[0],
-                                   win->y, src->c};
-        resize_vertical(&v, plan.ty, need[0], need[2] - need[0], k->pass.p, mid.stride);
-        resize_horizontal_out(k, &mid, plan.tx, win, out, stride, bytes + BUF_PAD);
+        rc = resize_vertical(k, &v, plan.ty, need[0], need[2] - need[0], k->pass.p, mid.stride, e);
+        if (rc == RC_OK) {
+            rc = resize_horizontal(k, &mid, plan.tx, win->y, win->h, out, stride, e);
+        }
     } else {
-        mid = (struct resize_view){k->pass.p, row, win->x, need[1], src->c};
-        resize_horizontal(&v, plan.tx, need[1], need[3] - need[1], k->pass.p, row);
-        resize_vertical(&mid, plan.ty, win->x, win->w, out, stride);
+        rc = resize_horizontal(k, &v, plan.tx, need[1], rows, k->pass.p, mid.stride, e);
+        if (rc == RC_OK) {
+            rc = resize_vertical(k, &mid, plan.ty, win->x, win->w, out, stride, e);
+        }
     }
-    return RC_OK;
+    return rc;
 }
 
 enum rc image_resize(struct codec *k, const struct image *src, const double box[4], int out_w,
@@ -396,8 +444,6 @@ enum rc image_resize(struct codec *k, const struct image *src, const double box[
     struct raster r = {.w = src->w, .h = src->h, .c = src->c, .full_w = src->w, .full_h = src->h};
     struct resize_window win = {
         .out_w = out_w, .out_h = out_h, .w = out_w, .h = out_h, .filter = filter};
-    size_t bytes = (size_t)src->w * (size_t)src->h * (size_t)src->c;
-    enum rc rc = RC_OK;
 
     if (out_w < 1 || out_h < 1 || box[0] < 0 || box[1] < 0 || box[2] > src->w || box[3] > src->h ||
         !(box[0] < box[2]) || !(box[1] < box[3])) {
@@ -405,12 +451,7 @@ enum rc image_resize(struct codec *k, const struct image *src, const double box[
                          "cannot resize the box (%g, %g, %g, %g) of a %d x %d image to %d x %d",
                          box[0], box[1], box[2], box[3], src->w, src->h, out_w, out_h);
     }
-    rc = codec_reserve(&k->aug, bytes, e); /* loads pass the last pixel, the caller's may not */
-    if (rc != RC_OK) {
-        return rc;
-    }
-    memcpy(k->aug.p, src->pixels, bytes);
-    r.pixels = k->aug.p;
+    r.pixels = src->pixels;
     memcpy(win.box, box, sizeof win.box);
     return resize_raster(k, &r, &win, out, (size_t)out_w * (size_t)src->c, e);
 }

@@ -151,9 +151,10 @@ static inline int tf_reflect(float c, int n)
         }
     }
     c = c < 0.0F ? 0.0F : c > len ? len : c;
-    return (int)roundf(c);
+    return (int)c + (c - (float)(int)c >= 0.5F); /* half away from zero */
 }
 
+IMAGE_CLONES
 void tf_transform(struct image *img, const float t[6], uint8_t *spare)
 {
     size_t c = (size_t)img->c;
@@ -167,7 +168,7 @@ void tf_transform(struct image *img, const float t[6], uint8_t *spare)
             size_t from =
                 (size_t)tf_reflect(fy, img->h) * (size_t)img->w + (size_t)tf_reflect(fx, img->w);
 
-            memcpy(d, spare + from * c, c);
+            pixel_copy(d, spare + from * c, c);
         }
     }
 }

@@ -60,7 +60,7 @@ static void check_window(const struct image *src, struct resize_window win, cons
     part.y = need[1];
     part.w = need[2] - need[0];
     part.h = need[3] - need[1];
-    part.pixels = mem_aligned((size_t)part.w * (size_t)part.h * c + BUF_PAD);
+    part.pixels = mem_aligned((size_t)part.w * (size_t)part.h * c);
     assert_non_null(part.pixels);
     for (int y = 0; y < part.h; y++) {
         memcpy(part.pixels + (size_t)y * (size_t)part.w * c,
