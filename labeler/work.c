@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "labeler/work_impl.h"
 
@@ -56,7 +57,9 @@ static enum rc rank_turn(struct work *w, double now, struct err *e)
     } while (from >= 0);
     /* A process that is gone may have left a last message: it is believed on the third look. */
     w->root_gone = w->root_pid > 0 && work_note_sender_gone(w->root_pid) ? w->root_gone + 1 : 0;
-    if (now - w->heard > w->config.lost_after || w->root_gone > 2) {
+    if (!w->root_lost && (now - w->heard > w->config.lost_after || w->root_gone > 2)) {
+        log_warn("labeler", "rank 0 is lost (%s): rank %d saves what it has and ends",
+                 w->root_gone > 0 ? "its process is gone" : "it is silent", w->rank);
         w->root_lost = true;
         w->stopping = true;
         (void)pthread_cond_broadcast(&w->changed);

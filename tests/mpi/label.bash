@@ -50,10 +50,14 @@ no_leftovers() {
         [ -z "$(find "$1" -name '*.tmp.*')" ]
 }
 
+children() { # PID
+    cat "/proc/$1"/task/*/children
+}
+
 # rank_pid MPIRUN_PID RANK: the process of a rank on this host.
 rank_pid() {
     local pid
-    for pid in $(pgrep -P "$1"); do
+    for pid in $(children "$1"); do
         if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null |
             grep -qx "OMPI_COMM_WORLD_RANK=$2"; then
             echo "$pid"

@@ -13,16 +13,17 @@ label_args() { # OUT
     echo label --model "$TEACHER" --data "$DUMP" --out "$1" --quiet --json "${SLOWLY[@]}"
 }
 
-# start OUT N [mpirun options]: label on N ranks in the background; MPIRUN is its process.
+# start OUT N [mpirun options]: label on N ranks in the background; MPIRUN_PID is its mpirun.
 start() {
     local out=$1 n=$2
     shift 2
     mkdir -p "$out"
     # shellcheck disable=SC2046 # words
-    ranks "$n" "$@" "$PRECEPTOR" $(label_args "$out") >"$out.json" 2>"$out.err" &
+    timeout 120 "${MPIRUN[@]}" -n "$n" "$@" "$PRECEPTOR" $(label_args "$out") \
+        >"$out.json" 2>"$out.err" &
     TIMEOUT_PID=$!
     sealed_at_least "$out" 2 || fail "no shard was sealed in 60 s"
-    MPIRUN=$(pgrep -P "$TIMEOUT_PID")
+    MPIRUN_PID=$(children "$TIMEOUT_PID" | tr -d " ")
 }
 
 # finish: wait for it; STATUS is its exit code.
@@ -63,7 +64,7 @@ label_sums "$out" >"$WORK/want"
 
 out=$WORK/killed-rank
 start "$out" 2
-kill -9 "$(rank_pid "$MPIRUN" 1)"
+kill -9 "$(rank_pid "$MPIRUN_PID" 1)"
 finish
 [ "$STATUS" -ne 0 ] || fail "mpirun hides that a rank was killed"
 rerun_completes "$out" "rank 1 killed"
@@ -71,14 +72,15 @@ ok a-killed-rank-ends-the-job-and-a-second-run-completes-it
 
 out=$WORK/killed-all
 start "$out" 3
-kill -9 "$MPIRUN" $(pgrep -P "$MPIRUN")
+# shellcheck disable=SC2046 # words
+kill -9 "$MPIRUN_PID" $(children "$MPIRUN_PID")
 finish
 rerun_completes "$out" "all killed"
 ok after-all-are-killed-a-second-run-completes-it
 
 out=$WORK/stopped
 start "$out" 2
-kill -USR1 "$MPIRUN"
+kill -USR1 "$MPIRUN_PID"
 finish
 [ "$STATUS" -eq 75 ] || {
     cat "$out.err"
@@ -90,7 +92,7 @@ ok sigusr1-saves-and-ends-with-75
 
 out=$WORK/recovered
 start "$out" 3 --enable-recovery
-kill -9 "$(rank_pid "$MPIRUN" 2)"
+kill -9 "$(rank_pid "$MPIRUN_PID" 2)"
 finish
 same_as_undisturbed "$out" || {
     cat "$out.err"
@@ -103,7 +105,7 @@ ok with-recovery-a-lost-rank-costs-its-own-shard
 
 out=$WORK/recovered-root
 start "$out" 3 --enable-recovery
-kill -9 "$(rank_pid "$MPIRUN" 0)"
+kill -9 "$(rank_pid "$MPIRUN_PID" 0)"
 finish
 [ ! -s "$out.json" ] || fail "rank 0 lost: a result is printed"
 grep -q "rank 0 is lost" "$out.err" || {
@@ -115,7 +117,7 @@ ok with-recovery-the-loss-of-rank-0-ends-the-job
 
 out=$WORK/paused
 start "$out" 2
-stopped=$(rank_pid "$MPIRUN" 1)
+stopped=$(rank_pid "$MPIRUN_PID" 1)
 kill -STOP "$stopped"
 sleep 2
 kill -CONT "$stopped"

@@ -17,11 +17,13 @@ fail() {
     exit 1
 }
 
-# ranks N [mpirun options] PROGRAM ARGS...: under a real mpirun, ended at once on a failure, never
-# longer than LIMIT seconds.
+# Ended at once on a failure; ranks share few cores.
+MPIRUN=(mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1
+    --mca odls_base_sigkill_timeout 0)
+
+# ranks N [mpirun options] PROGRAM ARGS...: under a real mpirun, never longer than LIMIT seconds.
 ranks() {
     local n=$1
     shift
-    timeout "${LIMIT:-120}" mpirun -n "$n" --oversubscribe --bind-to none \
-        --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 "$@"
+    timeout "${LIMIT:-120}" "${MPIRUN[@]}" -n "$n" "$@"
 }
