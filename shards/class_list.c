@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "common/base/fs.h"
+#include "common/base/json.h"
 #include "common/base/mem.h"
 
 enum { CLASS_LIST_FILE_MAX = CLASS_LIST_MAX * (CLASS_LIST_NAME_MAX + 2) };

@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "common/base/mem.h"
 #include "common/image/image.h"
 #include "shards/source_impl.h"
+#include "shards/unpack.h"
 
 int64_t source_mtime(const struct stat *st)
 {
@@ -80,15 +80,33 @@ static ssize_t source_read_some(int fd, void *buf, size_t bytes)
     return (ssize_t)got;
 }
 
-/* Of a source named by the user: also what a .gz holds. */
+/* What a compressed file holds, by its first bytes. */
+static enum source_kind source_kind_within(const char *path)
+{
+    unsigned char head[SOURCE_HEAD];
+    struct unpack *u = NULL;
+    size_t n = 0;
+    size_t got = 1;
+
+    if (unpack_open_file(path, &u, NULL) != RC_OK) {
+        return SOURCE_ARCHIVE;
+    }
+    while (n < sizeof head && got > 0 &&
+           unpack_read(u, head + n, sizeof head - n, &got, NULL) == RC_OK) {
+        n += got;
+    }
+    unpack_close(u);
+    return source_sniff(head, n);
+}
+
+/* Of a source named by the user: also what is compressed. */
 static enum rc source_kind_of(const char *path, enum source_kind *kind, struct err *e)
 {
     unsigned char head[SOURCE_HEAD];
-    gzFile gz = NULL;
-    ssize_t n = 0;
+    enum source_kind within = SOURCE_ARCHIVE;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? source_read_some(fd, head, sizeof head) : -1;
 
-    n = fd >= 0 ? source_read_some(fd, head, sizeof head) : -1;
     if (n < 0) {
         enum rc rc = err_raise(e, RC_IO, "cannot read '%s': %s", path, strerror(errno));
 
@@ -99,14 +117,9 @@ static enum rc source_kind_of(const char *path, enum source_kind *kind, struct e
     }
     (void)close(fd);
     *kind = source_sniff(head, (size_t)n);
-    gz = n >= 2 && head[0] == 0x1f && head[1] == 0x8b ? gzopen(path, "rb") : NULL;
-    if (gz != NULL) {
-        n = gzread(gz, head, sizeof head);
-        (void)gzclose(gz);
-        if (n >= 4 && (source_sniff(head, (size_t)n) == SOURCE_IDX_IMAGES ||
-                       source_sniff(head, (size_t)n) == SOURCE_IDX_LABELS)) {
-            *kind = source_sniff(head, (size_t)n);
-        }
+    if (*kind == SOURCE_ARCHIVE) {
+        within = source_kind_within(path);
+        *kind = within == SOURCE_IDX_IMAGES || within == SOURCE_IDX_LABELS ? within : *kind;
     }
     return RC_OK;
 }

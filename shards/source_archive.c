@@ -1,13 +1,11 @@
-#include <archive.h>
-#include <archive_entry.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/image/image.h"
 #include "shards/source_impl.h"
+#include "shards/unpack.h"
 
 enum {
     ARCHIVE_BLOCK = 1 << 16,
@@ -34,7 +32,7 @@ struct archive_sample {
 
 struct archive_walk {
     const struct source *s;
-    struct archive *a;
+    struct unpack *u;
     const char *text;      /* of the archive */
     const char *container; /* the file */
     char *name; /* class of members without a folder: a nested archive's own name; or NULL */
@@ -42,34 +40,7 @@ struct archive_walk {
     struct archive_sample sample;
 };
 
-/* An archive within an archive: libarchive reads it through these. */
-struct archive_nested {
-    struct archive *parent;
-    const unsigned char *head;
-    size_t head_bytes;
-    unsigned char block[ARCHIVE_BLOCK];
-};
-
 static enum rc archive_walk_members(struct archive_walk *w, struct err *e);
-
-static struct archive *archive_reader(void)
-{
-    struct archive *a = archive_read_new();
-
-    if (a == NULL) {
-        return NULL;
-    }
-    (void)archive_read_support_filter_gzip(a);
-    (void)archive_read_support_filter_bzip2(a);
-    (void)archive_read_support_filter_xz(a);
-    (void)archive_read_support_filter_zstd(a);
-    (void)archive_read_support_filter_lz4(a);
-    (void)archive_read_support_format_tar(a);
-    (void)archive_read_support_format_zip(a);
-    /* Names are bytes: whatever their encoding, they come through as they are. */
-    (void)archive_read_set_options(a, "hdrcharset=BINARY");
-    return a;
-}
 
 /* ---- samples ----------------------------------------------------------------------------------- */
 
@@ -197,62 +168,53 @@ static enum rc archive_bad(const struct archive_walk *w, const char *text, const
     return source_bad(w->s, &image, reason, detail, e);
 }
 
-/* Read the rest of a member after its head. *why: what is wrong with it, and *broken the archive. */
-static unsigned char *archive_member(struct archive_walk *w, const unsigned char *head, size_t n,
-                                     size_t max, size_t *bytes, const char **why)
+/* A broken member or archive is told to bad(); other errors end the walk. */
+static enum rc archive_broken(const struct archive_walk *w, const char *text, enum rc rc,
+                              struct err *e)
+{
+    struct err why = *e;
+
+    if (rc != RC_CORRUPT) {
+        return rc;
+    }
+    err_clear(e);
+    return archive_bad(w, text, "broken-archive", why.msg, e);
+}
+
+/* Read the rest of a member after its head. RC_CORRUPT broken; RC_INVAL more than max bytes. */
+static enum rc archive_member(struct archive_walk *w, const unsigned char *head, size_t n,
+                              size_t max, struct archive_member *out, struct err *e)
 {
     size_t room = n > ARCHIVE_BLOCK ? n : ARCHIVE_BLOCK;
     unsigned char *data = mem_calloc(room, 1);
+    size_t got = 1;
+    enum rc rc = data != NULL ? RC_OK : mem_raise(e, "a member of an archive", room);
 
-    *why = data == NULL ? "out of memory" : NULL;
-    if (data != NULL) {
+    if (rc == RC_OK && n > 0) {
         memcpy(data, head, n);
     }
-    while (data != NULL) {
-        la_ssize_t got = 0;
+    while (rc == RC_OK && got > 0) {
+        if (n > max) {
+            rc = err_raise(e, RC_INVAL, "more bytes than the limit of a file");
+        } else if (n == room) {
+            unsigned char *more = mem_realloc(data, 2 * room, 1);
 
-        if (n == room) {
-            unsigned char *more = n < max ? mem_realloc(data, 2 * room, 1) : NULL;
-
-            if (more == NULL) {
-                *why = n < max ? "out of memory" : "more bytes than the limit of a file";
-                break;
-            }
-            data = more;
-            room *= 2;
+            rc = more != NULL ? RC_OK : mem_raise(e, "a member of an archive", 2 * room);
+            data = more != NULL ? more : data;
+            room = more != NULL ? 2 * room : room;
         }
-        got = archive_read_data(w->a, data + n, room - n);
-        if (got <= 0) {
-            *why = got < 0 ? archive_error_string(w->a) : NULL;
-            break;
+        if (rc == RC_OK) {
+            rc = unpack_read(w->u, data + n, room - n, &got, e);
+            n += rc == RC_OK ? got : 0;
         }
-        n += (size_t)got;
     }
-    if (*why != NULL) {
+    if (rc != RC_OK) {
         mem_free(data);
-        return NULL;
+        return rc;
     }
-    *bytes = n;
-    return data;
-}
-
-static la_ssize_t archive_nested_read(struct archive *a, void *ctx, const void **out)
-{
-    struct archive_nested *n = ctx;
-    la_ssize_t got = 0;
-
-    if (n->head_bytes > 0) {
-        *out = n->head;
-        got = (la_ssize_t)n->head_bytes;
-        n->head_bytes = 0;
-        return got;
-    }
-    *out = n->block;
-    got = archive_read_data(n->parent, n->block, sizeof n->block);
-    if (got < 0) {
-        archive_set_error(a, archive_errno(n->parent), "%s", archive_error_string(n->parent));
-    }
-    return got;
+    out->data = data;
+    out->bytes = n;
+    return RC_OK;
 }
 
 static enum rc archive_nested_walk(struct archive_walk *parent, const char *text, const char *name,
@@ -261,54 +223,46 @@ static enum rc archive_nested_walk(struct archive_walk *parent, const char *text
     const char *base = strrchr(name, '/');
     struct archive_walk w = {
         .s = parent->s, .text = text, .container = parent->container, .depth = parent->depth + 1};
-    struct archive_nested *n = mem_calloc(1, sizeof *n);
     enum rc rc = RC_OK;
 
     base = base != NULL ? base + 1 : name;
     w.name = mem_sprintf("%.*s", (int)strcspn(base, "."), base);
-    w.a = archive_reader();
-    if (n == NULL || w.name == NULL || w.a == NULL) {
-        rc = mem_raise(e, "reading an archive", sizeof *n);
-        goto out;
+    if (w.name == NULL) {
+        return mem_raise(e, "a name", strlen(base));
     }
-    n->parent = parent->a;
-    n->head = head;
-    n->head_bytes = head_bytes;
-    if (archive_read_open(w.a, n, NULL, archive_nested_read, NULL) != ARCHIVE_OK) {
-        rc = archive_bad(&w, text, "broken-archive", archive_error_string(w.a), e);
-    } else {
-        rc = archive_walk_members(&w, e);
-    }
-out:
-    if (w.a != NULL) {
-        (void)archive_read_free(w.a);
-    }
+    rc = unpack_open_nested(parent->u, head, head_bytes, &w.u, e);
+    rc = rc == RC_OK ? archive_walk_members(&w, e) : archive_broken(&w, text, rc, e);
+    unpack_close(w.u);
     mem_free(w.name);
-    mem_free(n);
     return rc;
 }
 
 static enum rc archive_sidecar(struct archive_walk *w, const char *text, const char *name,
                                const char *ext, struct err *e)
 {
-    const char *why = NULL;
-    size_t bytes = 0;
-    unsigned char *data = NULL;
+    struct archive_member m = {.text = NULL};
     enum rc rc = archive_sample_turn(w, name, e);
 
     if (rc != RC_OK || strcmp(ext, ".txt") == 0) {
         return rc;
     }
-    data = archive_member(w, (const unsigned char *)"", 0, ARCHIVE_SIDECAR, &bytes, &why);
-    if (data == NULL) {
-        return archive_bad(w, text, "broken-archive", why, e);
+    rc = archive_member(w, NULL, 0, ARCHIVE_SIDECAR, &m, e);
+    if (rc == RC_INVAL) {
+        err_clear(e);
+        return archive_bad(w, text, image_reason_name(IMAGE_TOO_LARGE),
+                           "a .cls or .json of more "
+                           "than 1 MiB",
+                           e);
+    }
+    if (rc != RC_OK) {
+        return archive_broken(w, text, rc, e);
     }
     if (strcmp(ext, ".cls") == 0) {
-        archive_class_text(&w->sample, (const char *)data, bytes);
+        archive_class_text(&w->sample, (const char *)m.data, m.bytes);
     } else if (w->sample.cls[0] == '\0') {
-        archive_class_json(&w->sample, (const char *)data, bytes);
+        archive_class_json(&w->sample, (const char *)m.data, m.bytes);
     }
-    mem_free(data);
+    mem_free(m.data);
     return RC_OK;
 }
 
@@ -317,7 +271,6 @@ static enum rc archive_image(struct archive_walk *w, char *text, const char *nam
                              const unsigned char *head, size_t head_bytes, struct err *e)
 {
     struct archive_member m = {.text = text};
-    const char *why = NULL;
     enum rc rc = archive_sample_turn(w, name, e);
 
     if (rc == RC_OK && w->s->names_only) {
@@ -328,21 +281,22 @@ static enum rc archive_image(struct archive_walk *w, char *text, const char *nam
         }
         rc = m.data != NULL ? RC_OK : mem_raise(e, "a member of an archive", head_bytes);
     } else if (rc == RC_OK) {
-        m.data = archive_member(w, head, head_bytes, IMAGE_MAX_BYTES, &m.bytes, &why);
+        rc = archive_member(w, head, head_bytes, IMAGE_MAX_BYTES, &m, e);
     }
-    if (why != NULL) {
-        rc = archive_bad(w, text,
-                         strstr(why, "limit") != NULL ? image_reason_name(IMAGE_TOO_LARGE)
-                                                      : "broken-archive",
-                         why, e);
+    if (rc == RC_OK) {
+        w->sample.members[w->sample.n++] = m;
+        w->sample.bytes += m.bytes;
+        return RC_OK;
     }
-    if (rc != RC_OK || why != NULL) {
-        mem_free(text);
-        return rc;
+    if (rc == RC_INVAL) {
+        err_clear(e);
+        rc = archive_bad(w, text, image_reason_name(IMAGE_TOO_LARGE),
+                         "more bytes than the limit of a file", e);
+    } else {
+        rc = archive_broken(w, text, rc, e);
     }
-    w->sample.members[w->sample.n++] = m;
-    w->sample.bytes += m.bytes;
-    return RC_OK;
+    mem_free(text);
+    return rc;
 }
 
 /* Takes text. */
@@ -351,7 +305,7 @@ static enum rc archive_file(struct archive_walk *w, char *text, const char *name
     const char *ext = strrchr(name, '.');
     unsigned char head[SOURCE_HEAD];
     size_t n = 0;
-    la_ssize_t got = 1;
+    size_t got = 1;
     enum rc rc = RC_OK;
 
     if (ext != NULL &&
@@ -359,12 +313,12 @@ static enum rc archive_file(struct archive_walk *w, char *text, const char *name
         rc = archive_sidecar(w, text, name, ext, e);
         goto out;
     }
-    while (n < sizeof head && got > 0) {
-        got = archive_read_data(w->a, head + n, sizeof head - n);
-        n += got > 0 ? (size_t)got : 0;
+    while (rc == RC_OK && n < sizeof head && got > 0) {
+        rc = unpack_read(w->u, head + n, sizeof head - n, &got, e);
+        n += rc == RC_OK ? got : 0;
     }
-    if (got < 0) {
-        rc = archive_bad(w, text, "broken-archive", archive_error_string(w->a), e);
+    if (rc != RC_OK) {
+        rc = archive_broken(w, text, rc, e);
         goto out;
     }
     if (source_sniff(head, n) != SOURCE_ARCHIVE) {
@@ -381,17 +335,17 @@ out:
     return rc;
 }
 
-static enum rc archive_entry(struct archive_walk *w, struct archive_entry *entry, struct err *e)
+/* The entry at hand of an archive. */
+static enum rc archive_entry(struct archive_walk *w, const struct unpack_member *m, struct err *e)
 {
-    const char *name = archive_entry_pathname(entry);
+    const char *name = m->name;
     const char *base = NULL;
     char *text = NULL;
     enum rc rc = RC_OK;
 
-    if (archive_entry_filetype(entry) == AE_IFDIR) {
+    if (m->folder) {
         return RC_OK;
     }
-    name = name != NULL ? name : archive_entry_pathname_utf8(entry);
     if (name == NULL || *name == '\0' || strlen(name) + strlen(w->text) + 1 >= SOURCE_MAX_TEXT) {
         return archive_bad(w, w->text, "not-a-file",
                            "a member without a name, or with one too long", e);
@@ -404,30 +358,30 @@ static enum rc archive_entry(struct archive_walk *w, struct archive_entry *entry
     if (text == NULL) {
         return mem_raise(e, "a name", strlen(name));
     }
-    if (archive_entry_hardlink(entry) != NULL || archive_entry_filetype(entry) != AE_IFREG) {
+    if (!m->regular) {
         rc = archive_bad(w, text, "not-a-file", "a link or a special file in an archive", e);
         mem_free(text);
         return rc;
     }
-    return archive_file(w, text, name, e);
+    return archive_file(w, text, text + strlen(w->text) + 1, e);
 }
 
 /* RC_OK also where the archive breaks off: that is told to bad(). */
 static enum rc archive_walk_members(struct archive_walk *w, struct err *e)
 {
-    struct archive_entry *entry = NULL;
+    struct unpack_member m;
+    bool more = true;
     enum rc rc = RC_OK;
-    int got = ARCHIVE_OK;
 
-    while (rc == RC_OK && (got = archive_read_next_header(w->a, &entry)) != ARCHIVE_EOF) {
-        if (got < ARCHIVE_WARN) {
-            rc = archive_sample_flush(w, e);
-            if (rc == RC_OK) {
-                rc = archive_bad(w, w->text, "broken-archive", archive_error_string(w->a), e);
-            }
+    while (rc == RC_OK && more) {
+        rc = unpack_next(w->u, &m, &more, e);
+        if (rc != RC_OK) {
+            rc = archive_broken(w, w->text, rc, e);
             break;
         }
-        rc = archive_entry(w, entry, e);
+        if (more) {
+            rc = archive_entry(w, &m, e);
+        }
     }
     if (rc == RC_OK) {
         rc = archive_sample_flush(w, e);
@@ -440,20 +394,15 @@ enum rc source_archive_walk(const struct source *s, const char *path, const stru
                             struct err *e)
 {
     struct archive_walk w = {.s = s, .text = path, .container = path};
-    enum rc rc = RC_OK;
+    enum rc rc = unpack_open(path, &w.u, e);
 
-    w.a = archive_reader();
-    if (w.a == NULL) {
-        return mem_raise(e, "reading an archive", 0);
+    if (rc != RC_OK) {
+        return archive_broken(&w, path, rc, e);
     }
-    if (archive_read_open_filename(w.a, path, ARCHIVE_BLOCK) != ARCHIVE_OK) {
-        rc = archive_bad(&w, path, "broken-archive", archive_error_string(w.a), e);
-    } else {
-        rc = archive_walk_members(&w, e);
-        if (rc == RC_OK && !s->names_only) {
-            rc = s->v->done(s->v->ctx, path, (uint64_t)st->st_size, source_mtime(st), e);
-        }
+    rc = archive_walk_members(&w, e);
+    if (rc == RC_OK && !s->names_only) {
+        rc = s->v->done(s->v->ctx, path, (uint64_t)st->st_size, source_mtime(st), e);
     }
-    (void)archive_read_free(w.a);
+    unpack_close(w.u);
     return rc;
 }

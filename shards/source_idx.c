@@ -1,17 +1,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "common/base/mem.h"
 #include "shards/source_impl.h"
+#include "shards/unpack.h"
 
 /* IDX: 00 00 type dimensions, then each dimension as u32 big-endian, then the elements. We read
  * unsigned bytes: (n, h, w) gray or (n, h, w, 3) RGB images, (n) labels. */
 enum { IDX_UBYTE = 8, IDX_MAX_SIDE = 65535, IDX_HEAD = 20, IDX_PNM_HEAD = 32 };
 
 struct idx {
-    gzFile gz;
+    struct unpack *u;
     const char *path;
     int dims;
     uint32_t dim[4];
@@ -24,17 +24,17 @@ static uint32_t idx_u32(const unsigned char *b)
 
 static enum rc idx_read(const struct idx *x, void *out, size_t bytes, struct err *e)
 {
-    size_t got = 0;
+    size_t done = 0;
 
-    while (got < bytes) {
-        size_t want = bytes - got < (1 << 30) ? bytes - got : (1 << 30);
-        int n = gzread(x->gz, (unsigned char *)out + got, (unsigned)want);
+    while (done < bytes) {
+        size_t got = 0;
 
-        if (n <= 0) {
+        if (unpack_read(x->u, (unsigned char *)out + done, bytes - done, &got, NULL) != RC_OK ||
+            got == 0) {
             return err_raise(e, RC_INVAL, "the IDX file '%s' ends too early or is damaged",
                              x->path);
         }
-        got += (size_t)n;
+        done += got;
     }
     return RC_OK;
 }
@@ -45,11 +45,9 @@ static enum rc idx_open(struct idx *x, const char *path, struct err *e)
     enum rc rc = RC_OK;
 
     x->path = path;
-    x->gz = gzopen(path, "rb");
-    if (x->gz == NULL) {
-        return err_raise(e, RC_IO, "cannot open '%s': %s", path, strerror(errno));
+    if (unpack_open_file(path, &x->u, NULL) != RC_OK) {
+        return err_raise(e, RC_IO, "cannot read '%s'", path);
     }
-    (void)gzbuffer(x->gz, 1 << 17);
     rc = idx_read(x, head, 4, e);
     if (rc == RC_OK && (head[0] != 0 || head[1] != 0 || head[2] != IDX_UBYTE || head[3] > 4)) {
         rc = err_raise(e, RC_INVAL, "'%s' is not an IDX file of unsigned bytes", path);
@@ -66,13 +64,6 @@ static enum rc idx_open(struct idx *x, const char *path, struct err *e)
         }
     }
     return rc;
-}
-
-static void idx_close(struct idx *x)
-{
-    if (x->gz != NULL) {
-        (void)gzclose(x->gz);
-    }
 }
 
 /* One image after the other as a PNM file. */
@@ -94,7 +85,7 @@ static enum rc idx_images(const struct source *s, struct idx *x, struct idx *lab
         head = snprintf((char *)file, IDX_PNM_HEAD, "P%d\n%lu %lu\n255\n", channels == 3 ? 6 : 5,
                         (unsigned long)x->dim[2], (unsigned long)x->dim[1]);
         rc = idx_read(x, file + head, pixels, e);
-        if (rc == RC_OK && labels->gz != NULL) {
+        if (rc == RC_OK && labels->u != NULL) {
             rc = idx_read(labels, &label, 1, e);
             (void)snprintf(cls, sizeof cls, "%d", label);
             image.cls = cls;
@@ -117,7 +108,7 @@ static enum rc idx_fit(const struct idx *x, const struct idx *labels, struct err
         return err_raise(e, RC_INVAL, "'%s' has %lu channels, expected (n, h, w) or (n, h, w, 3)",
                          x->path, (unsigned long)x->dim[3]);
     }
-    if (labels->gz != NULL && labels->dim[0] != x->dim[0]) {
+    if (labels->u != NULL && labels->dim[0] != x->dim[0]) {
         return err_raise(e, RC_INVAL, "'%s' holds %lu images, but '%s' holds %lu labels", x->path,
                          (unsigned long)x->dim[0], labels->path, (unsigned long)labels->dim[0]);
     }
@@ -126,8 +117,8 @@ static enum rc idx_fit(const struct idx *x, const struct idx *labels, struct err
 
 enum rc source_idx_walk(const struct source *s, const char *path, const char *labels, struct err *e)
 {
-    struct idx x = {.gz = NULL};
-    struct idx l = {.gz = NULL};
+    struct idx x = {.u = NULL};
+    struct idx l = {.u = NULL};
     struct source_image image = {.text = path, .inside = path, .container = path, .path = path};
     enum source_known known = SOURCE_UNKNOWN;
     struct stat st;
@@ -157,7 +148,7 @@ enum rc source_idx_walk(const struct source *s, const char *path, const char *la
     if (rc == RC_OK && !s->names_only) {
         rc = s->v->done(s->v->ctx, path, image.file_bytes, image.mtime_ns, e);
     }
-    idx_close(&l);
-    idx_close(&x);
+    unpack_close(l.u);
+    unpack_close(x.u);
     return rc;
 }

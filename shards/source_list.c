@@ -4,8 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
-
+#include "common/base/json.h"
 #include "common/base/mem.h"
 #include "shards/source_impl.h"
 
