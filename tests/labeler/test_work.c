@@ -43,7 +43,7 @@ static struct work *entered(void)
 {
     struct err e = {0};
     struct work *w = service();
-    int items[ITEMS];
+    int items[ITEMS] = {0};
     for (int i = 0; i < ITEMS; i++) {
         items[i] = i;
     }

@@ -11,7 +11,7 @@
 
 static struct work_table *table(int n)
 {
-    int items[16];
+    int items[16] = {0};
     struct work_table *t = NULL;
     for (int i = 0; i < n; i++) {
         items[i] = 100 + i;
