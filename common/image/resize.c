@@ -229,6 +229,9 @@ static void resize_rows_rgb(struct codec *k, const uint8_t *s, size_t s_stride, 
     for (int y = 0; y < rows; y++) {
         resize_widen(s + (size_t)y * s_stride, wide + (size_t)y * width, width);
     }
+    /* Missing rows, and what the last lane of the last pixel sees. */
+    memset(wide + (size_t)rows * width, 0,
+           ((size_t)(RESIZE_CHAINS - rows) * width + RESIZE_LANES) * sizeof *wide);
     resize_dot(&l, t, first);
     for (int y = 0; y < rows; y++) {
         resize_narrow(sums + (size_t)y * (count + RESIZE_LANES), d + (size_t)y * d_stride, count);
@@ -245,6 +248,9 @@ static void resize_rows_gray(struct codec *k, const uint8_t *s, size_t s_stride,
     int32_t *sums = wide + (size_t)width * RESIZE_BLOCK;
     struct resize_lanes l = {wide, sums, RESIZE_LANES, RESIZE_BLOCK, RESIZE_LANES, RESIZE_BLOCK};
 
+    if (rows < RESIZE_BLOCK) {
+        memset(wide, 0, (size_t)width * RESIZE_BLOCK * sizeof *wide);
+    }
     for (int y = 0; y < rows; y++) {
         for (int x = 0; x < width; x++) {
             wide[x * RESIZE_BLOCK + y] = s[(size_t)y * s_stride + (size_t)x];
