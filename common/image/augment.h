@@ -31,7 +31,7 @@ struct augment {
     double flip;               /* probability of a horizontal flip: 0.5 */
     int layers;                /* RandAugment N; 0 off */
     double magnitude;          /* RandAugment M of 10 */
-    double magnitude_std;      /* timm's mstd */
+    double magnitude_std;      /* timm's mstd; tf: any value above 0 adds N(0, 1) */
     double op_prob;            /* probability that a drawn operation is applied: tf 1, timm 0.5 */
     enum augment_flavor flavor;
     uint32_t ops;              /* bit set of enum augment_op drawn from, uniformly */

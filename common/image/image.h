@@ -58,7 +58,8 @@ NODISCARD enum rc image_probe(struct codec *k, const void *data, size_t bytes, i
 
 /**
  * Decode a whole file to `channels` (1 or 3) as Pillow's convert("RGB") / convert("L") would.
- * EXIF orientation and ICC are ignored, alpha is dropped as Pillow does. 16 bit: the high byte.
+ * EXIF orientation and ICC are ignored, alpha is dropped as Pillow does. 16 bit: the high byte (of
+ * gray too, which Pillow clips). docs/decisions/pixels.md lists every difference.
  * RC_INVAL  the file is bad: *why says which reason, e has the detail; nothing else is harmed
  * RC_NOMEM
  */
