@@ -1,6 +1,6 @@
 /**
- * Archives and compressed files, read as a stream: tar and zip, gzip, zstd, xz, bzip2, lz4. The one home
- * of libarchive.
+ * Archives and compressed files, read as a stream: tar and zip; gzip, zstd, xz, bzip2, lz4. The one
+ * home of libarchive.
  */
 #ifndef PRECEPTOR_UNPACK_H
 #define PRECEPTOR_UNPACK_H
