@@ -24,10 +24,15 @@
 #endif
 #define CPU_INLINE static inline __attribute__((always_inline))
 
-enum {
-    CPU_CHUNK = 1 << 14, /* elements that a thread takes at a time */
-    CPU_SERIAL = 1 << 14 /* below so many elements waking the pool costs more than it gives */
-};
+enum { CPU_CHUNK = 1 << 14 }; /* elements that a thread takes at a time */
+
+/* Below so many elements waking the pool costs more than it gives. ThreadSanitizer cannot see
+ * libgomp's barriers and would report every region: under it our kernels stay on one thread. */
+#if defined(__SANITIZE_THREAD__)
+#define CPU_SERIAL SIZE_MAX
+#else
+#define CPU_SERIAL ((size_t)1 << 14)
+#endif
 
 struct cpu_dnnl; /* oneDNN's engine and stream */
 struct cpu_conv; /* a compiled convolution */

@@ -54,7 +54,8 @@ static void run_softmax_ce(const struct cpu_plan *p, void *scratch, void *const 
     float *loss = args[3], *prob = args[5];
 
     (void)scratch;
-#pragma omp parallel for schedule(static) if (rows * k > 256)
+/* an exponential costs as much as 64 plain elements */
+#pragma omp parallel for schedule(static) if (rows * k * 64 > CPU_SERIAL)
     for (size_t n = 0; n < rows; n++) {
         loss[n] = row_loss(cpu_at(args[0], o->type, n * k), target + n * k, k, (double)weight[n],
                            args[4] != NULL ? cpu_at(args[4], o->type, n * k) : NULL,

@@ -176,7 +176,7 @@ static void check_all_equal(struct device *a, struct device *b)
         check_equal(a, b, &sgd);
         for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
             struct op_desc op = {.kind = (enum op_kind)kind,
-                                 .u.map = {6, 29, 31, 24, type, true, true, true, 1e-5f}};
+                                 .u.map = {6, 19, 21, 24, type, true, true, true, 1e-5f}};
 
             check_equal(a, b, &op);
         }
@@ -189,6 +189,9 @@ static void no_map_depends_on_threads(void **state)
     for (int i = 0; device_backend_name(i) != NULL; i++) {
         struct device *a, *b;
 
+        if (strcmp(device_backend_name(i), "ref") == 0) {
+            continue;
+        }
         must(device_create(device_backend_name(i), 1, &a, &must_err));
         must(device_create(device_backend_name(i), 2, &b, &must_err));
         check_all_equal(a, b);
