@@ -85,7 +85,8 @@ const struct opt train_opts[] = {
     {"augment.op_prob", OPT_F64, AT(op_prob), "1", 0, 1, NULL, "P", "that a drawn operation is applied (tf 1, timm 0.5)"},
     {"augment.flavor", OPT_ENUM, AT(flavor), "tf", 0, 0, "tf,timm", "KIND", "whose RandAugment: the paper's code or timm's"},
     {"augment.ops", OPT_STR, AT(ops), "all", 0, 0, NULL, "LIST", "operations to draw from, by name, comma-separated"},
-    {"augment.translate", OPT_F64, AT(translate), "100", 0, 4096, NULL, "PX", "translation at magnitude 10"},
+    {"augment.translate", OPT_F64, AT(translate), "0", 0, 4096, NULL, "PX", "translation at magnitude 10; 0: the flavor's own (tf 100 px, timm 0.45 of the side)"},
+    {"augment.fill", OPT_INT, AT(fill), "-1", -1, 255, NULL, "N", "gray value of what geometry and cutout uncover; -1: the flavor's own"},
     {"augment.cutout_const", OPT_F64, AT(cutout_const), "40", 0, 4096, NULL, "PX", "RandAugment's cutout: half side at magnitude 10"},
     {"augment.cutout_px", OPT_INT, AT(cutout_px), "0", 0, 4096, NULL, "N", "cutout after RandAugment: side"},
     {"augment.cutout_prob", OPT_F64, AT(cutout_prob), "0", 0, 1, NULL, "P", "cutout after RandAugment: probability"},
@@ -233,6 +234,7 @@ enum rc train_config_augment(const struct train_config *c, int size, int channel
     out->flavor = (enum augment_flavor)c->flavor;
     out->translate_const = c->translate;
     out->cutout_const = c->cutout_const;
+    out->fill = (int)c->fill;
     out->cutout_px = (int)c->cutout_px;
     out->cutout_prob = c->cutout_prob;
     return augment_parse_ops(c->ops, &out->ops, e);

@@ -45,7 +45,7 @@ struct train_config {
     char *ops;
     double area_min, aspect_min, flip, magnitude, magnitude_std, op_prob, translate, cutout_const,
         cutout_prob;
-    int64_t shift_px, layers, cutout_px;
+    int64_t shift_px, layers, cutout_px, fill;
     /* record */
     int64_t eval_every, checkpoint_every, keep, log_every;
 };

@@ -65,8 +65,8 @@ static void the_command_line_beats_the_recipe(void **state)
 
     (void)state;
     write_recipe(path, sizeof path, "student:\n  batch: 32\n  lr: 0.5\nteacher:\n  batch: 64\n");
-    assert_int_equal(
-        parse(&c, &e, 6, "--recipe", path, "--section", "student", "--set", "lr=0.25"), RC_OK);
+    assert_int_equal(parse(&c, &e, 6, "--recipe", path, "--section", "student", "--set", "lr=0.25"),
+                     RC_OK);
     assert_int_equal(c.batch, 32);
     assert_float_equal(c.lr, 0.25, 0);
     train_config_release(&c);
