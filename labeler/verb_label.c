@@ -175,13 +175,10 @@ static enum rc label_prepare(struct label_verb *v, struct err *e)
         rc = label_lineage_fill(v, e);
     }
     if (rc == RC_OK) {
-        rc = label_offer(v, e);
-    }
-    if (rc == RC_OK) {
         rc = predictor_create(v->teacher, v->dev, (int)c->batch, v->eval.size,
                               c->precision == 0 ? DT_F32 : DT_BF16, &v->predictor, e);
     }
-    return rc;
+    return rc == RC_OK ? label_offer(v, e) : rc; /* last: what fails before leaves no folder */
 }
 
 /* What all ranks must have in common. */
