@@ -89,6 +89,11 @@ static inline void help_write(const char *dir, const char *name, const void *dat
     assert_int_equal(fclose(f), 0);
 }
 
+static inline void help_text(const char *dir, const char *name, const char *text)
+{
+    help_write(dir, name, text, strlen(text));
+}
+
 /* A PGM of 8 x 8 whose pixels follow from n. */
 static inline size_t help_pgm(unsigned n, unsigned char out[128])
 {
