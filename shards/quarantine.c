@@ -16,6 +16,7 @@ struct quarantine {
     char *path;
     int fd; /* -1 until the first entry */
     uint64_t lines;
+    bool torn;
     struct key128 *seen; /* open addressing over hashes of (source, key); all zero: free */
     uint64_t n_slots;
     struct quarantine_entry *entries; /* owned texts */
@@ -93,6 +94,19 @@ static enum rc quarantine_note(struct quarantine *q, const struct quarantine_ent
 
 /* ---- lines ------------------------------------------------------------------------------------- */
 
+/* The compact form with "crc", the CRC-32 of the compact form without it: free() *out. */
+static enum rc quarantine_dump(json_t *line, char **out, struct err *e)
+{
+    char *text = json_dumps(line, JSON_COMPACT | JSON_SORT_KEYS);
+    json_int_t crc = text != NULL ? (json_int_t)hash_crc32(0, text, strlen(text)) : 0;
+
+    free(text);
+    *out = text != NULL && json_object_set_new(line, "crc", json_integer(crc)) == 0
+               ? json_dumps(line, JSON_COMPACT | JSON_SORT_KEYS)
+               : NULL;
+    return *out != NULL ? RC_OK : mem_raise(e, "a line of the quarantine ledger", 0);
+}
+
 static enum rc quarantine_text(const struct quarantine_entry *entry, char **out, struct err *e)
 {
     json_t *line = json_object();
@@ -116,8 +130,7 @@ static enum rc quarantine_text(const struct quarantine_entry *entry, char **out,
         rc = json_bytes_set(line, "class", entry->cls, strlen(entry->cls), e);
     }
     if (rc == RC_OK) {
-        *out = json_dumps(line, JSON_COMPACT | JSON_SORT_KEYS);
-        rc = *out != NULL ? RC_OK : mem_raise(e, "a line of the quarantine ledger", 0);
+        rc = quarantine_dump(line, out, e);
     }
     json_decref(line);
     return rc;
@@ -136,6 +149,25 @@ static void quarantine_free_entry(struct quarantine_entry *entry)
     }
 }
 
+/* Whether the line is exactly what quarantine_dump writes for it. */
+static enum rc quarantine_sound(const struct quarantine *q, json_t *obj, const char *line,
+                                size_t bytes, struct err *e)
+{
+    char *text = NULL;
+    bool same = false;
+    enum rc rc = RC_OK;
+
+    (void)json_object_del(obj, "crc");
+    rc = json_is_object(obj) ? quarantine_dump(obj, &text, e) : RC_OK;
+    same = text != NULL && strlen(text) == bytes && memcmp(text, line, bytes) == 0;
+    free(text);
+    if (rc == RC_OK && !same) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' is damaged: line %llu is not as it was written",
+                       q->path, (unsigned long long)q->lines + 1);
+    }
+    return rc;
+}
+
 static enum rc quarantine_parse(const struct quarantine *q, const char *line, size_t bytes,
                                 struct quarantine_entry *out, struct err *e)
 {
@@ -149,10 +181,13 @@ static enum rc quarantine_parse(const struct quarantine *q, const char *line, si
 
     memset(out, 0, sizeof *out);
     if (obj == NULL) {
-        return err_raise(e, RC_CORRUPT, "'%s' line %llu: not JSON", q->path,
+        return err_raise(e, RC_CORRUPT, "'%s' is damaged: line %llu is not JSON", q->path,
                          (unsigned long long)q->lines + 1);
     }
-    rc = json_bytes_get(obj, q->path, "source", &text[0], &n, e);
+    rc = quarantine_sound(q, obj, line, bytes, e);
+    if (rc == RC_OK) {
+        rc = json_bytes_get(obj, q->path, "source", &text[0], &n, e);
+    }
     if (rc == RC_OK) {
         rc = json_bytes_get(obj, q->path, "detail", &text[1], &n, e);
     }
@@ -254,6 +289,7 @@ static enum rc quarantine_load(struct quarantine *q, bool keep, off_t *end, stru
         rc = quarantine_learn(q, line, (size_t)n - 1, keep, e);
         *end += n;
     }
+    q->torn = rc == RC_OK && n > 0;
     free(line);
     (void)fclose(f);
     return rc;
@@ -315,6 +351,11 @@ void quarantine_close(struct quarantine *q)
 uint64_t quarantine_count(const struct quarantine *q)
 {
     return q->lines;
+}
+
+bool quarantine_torn(const struct quarantine *q)
+{
+    return q->torn;
 }
 
 /* ---- adding ------------------------------------------------------------------------------------ */

@@ -1,8 +1,9 @@
 /**
  * The quarantine ledger of a corpus, quarantine.jsonl: what was offered and could not be used, one
  * line each, with the reason. A file is listed once for each source text.
- *   {"bytes":812,"class":"cat","detail":"...","key":"...","reason":"truncated","source":"a.tar!x.jpg"}
- * "key" is absent for what was never read, "class" for what had none.
+ *   {"bytes":812,"class":"cat","crc":4023233417,"detail":"...","key":"...","reason":"truncated",
+ *    "source":"a.tar!x.jpg"}
+ * "crc" covers the rest, "key" is absent for what was never read, "class" for what had none.
  */
 #ifndef PRECEPTOR_QUARANTINE_H
 #define PRECEPTOR_QUARANTINE_H
@@ -38,6 +39,8 @@ NODISCARD enum rc quarantine_open(const char *dir, enum quarantine_mode mode,
 void quarantine_close(struct quarantine *q);
 /** Lines in the ledger. */
 uint64_t quarantine_count(const struct quarantine *q);
+/** Whether the last line was torn when the ledger was opened; only lines before it count. */
+bool quarantine_torn(const struct quarantine *q);
 /** Append a line unless the source is listed with that key. *fresh: it was appended. It survives a kill
  * at once, a power cut after quarantine_sync. */
 NODISCARD enum rc quarantine_add(struct quarantine *q, const struct quarantine_entry *entry,

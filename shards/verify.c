@@ -203,6 +203,12 @@ static enum rc verify_ledger(struct verify *v, const char *path, struct err *e)
     struct quarantine *q = NULL;
     enum rc rc = quarantine_open(path, QUARANTINE_READ, &q, e);
 
+    if (rc == RC_OK && quarantine_torn(q)) {
+        rc = err_raise(e, RC_CORRUPT,
+                       "'%s/quarantine.jsonl': the last line is torn, as a killed pack "
+                       "leaves it: the next one mends it",
+                       path);
+    }
     quarantine_close(q);
     return verify_fault(v, rc, e);
 }
