@@ -87,7 +87,7 @@ size_t corpus_extras_of(const struct corpus_extras *x, uint32_t shard,
 {
     size_t lo = extra_lower(x, shard);
 
-    *first = x->all + lo;
+    *first = x->n > 0 ? x->all + lo : NULL;
     return extra_lower(x, (uint64_t)shard + 1) - lo;
 }
 

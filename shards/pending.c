@@ -9,7 +9,8 @@
 
 #include "common/base/mem.h"
 
-enum { PENDING_BUFFER = 1 << 20, PENDING_NONE = UINT32_MAX };
+enum { PENDING_BUFFER = 1 << 20 };
+static const uint32_t PENDING_NONE = UINT32_MAX;
 
 struct pending_occurrence {
     size_t source; /* offset in the text */

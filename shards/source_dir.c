@@ -79,6 +79,13 @@ static int dir_compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void dir_sort(char **names, size_t n)
+{
+    if (n > 1) {
+        qsort(names, n, sizeof *names, dir_compare);
+    }
+}
+
 /* Whether an entry is a folder to walk. A link to a folder is not followed: it may lead in circles. */
 static bool dir_is_folder(DIR *d, const struct dirent *entry, const char *folder, bool *skip)
 {
@@ -131,8 +138,8 @@ static enum rc dir_read(struct dir_walk *w, DIR *d, const char *folder, struct d
     if (rc == RC_OK && errno != 0) {
         rc = err_raise(e, RC_IO, "cannot list the folder '%s': %s", folder, strerror(errno));
     }
-    qsort(f->names, f->n, f->n > 0 ? sizeof *f->names : 1, dir_compare);
-    qsort(folders, n_folders, n_folders > 0 ? sizeof *folders : 1, dir_compare);
+    dir_sort(f->names, f->n);
+    dir_sort(folders, n_folders);
     for (size_t i = n_folders; i-- > 0;) {
         if (rc == RC_OK) {
             rc = dir_push_name(&w->stack, &w->n_stack, &w->stack_room, folders[i], e);

@@ -8,7 +8,7 @@
 #include "shards/selection.h"
 #include "shards/verify.h"
 
-enum { FLIPS = 250, VERIFY_IMAGES = 60 };
+enum { FLIPS = 120, VERIFY_IMAGES = 60 };
 
 struct faults {
     int n;
