@@ -17,7 +17,6 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
-#include "common/base/rng.h"
 #include "common/device/device.h"
 
 enum harness_dir { IN, OUT, ADDED, SAVED, SCALARS, ABSENT };
@@ -181,37 +180,44 @@ static inline void harness_other_args(struct harness *t)
     }
 }
 
-/* The value of element i of an argument, representable in its type. */
-static inline float harness_value(struct rng *r, const struct harness_arg *a, size_t i)
+/* 64 bits of a counter (splitmix64): quick, the sanitizers' builds make millions */
+static inline uint64_t harness_bits(uint64_t counter)
+{
+    uint64_t z = (counter + 1) * 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* The value of element i of an argument, representable in its type, from 64 random bits. */
+static inline float harness_value(uint64_t bits, const struct harness_arg *a, size_t i)
 {
     static const float step[4] = {0.1f, 0.01f, 0.5f, 0.9f}; /* lr, wd, grad_scale, decay */
-    float v = -1.5f;
-
-    for (int j = 0; j < 3; j++) { /* near enough to normal, and quick: three uniforms */
-        v += rng_f32(r);
-    }
-    v *= 2.0f; /* variance 1 */
+    const float unit = 1.0f / (1 << 21);                    /* three uniforms of 21 bits */
+    float u = (float)(bits & 0x1fffff) * unit, v = (float)(bits >> 21 & 0x1fffff) * unit;
+    float w = (float)(bits >> 42 & 0x1fffff) * unit;
 
     switch (a->fill) {
     case UNIT:
-        v = 0.1f + 0.8f * rng_f32(r);
+        v = 0.1f + 0.8f * u;
         break;
     case KEEP:
         v = i % 3 == 1 ? 0.0f : 1.25f;
         break;
-    case RELUED:
-        v = v > 0 ? v : 0.0f;
-        break;
     case PIXELS:
-        v = (float)rng_below(r, 256);
+        v = (float)(bits >> 56);
         break;
     case TARGET:
-        v = rng_below(r, 4) == 0 ? rng_f32(r) : 0.0f;
+        v = v < 0.25f ? u : 0.0f;
         break;
     case STEP:
         v = step[i];
         break;
     case NORMAL:
+    case RELUED:
+        v = 2.0f * (u + v + w - 1.5f); /* near enough to normal, variance 1 */
+        v = a->fill == RELUED && v < 0 ? 0.0f : v;
         break;
     }
     return a->type == DT_BF16 ? bf16_to_f32(bf16_from_f32(v)) : v;
@@ -219,14 +225,11 @@ static inline float harness_value(struct rng *r, const struct harness_arg *a, si
 
 static inline float *harness_random(const struct harness_arg *a, uint64_t seed, uint32_t which)
 {
-    struct key128 key = {{0}};
     float *v = mem_calloc(a->n + 1, sizeof *v);
-    struct rng r;
 
     assert_non_null(v);
-    rng_init(&r, seed, RNG_TEST, 0, &key, which);
     for (size_t i = 0; i < a->n; i++) {
-        v[i] = harness_value(&r, a, i);
+        v[i] = harness_value(harness_bits(seed << 48 | (uint64_t)which << 40 | i), a, i);
     }
     return v;
 }

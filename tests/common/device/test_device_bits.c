@@ -228,20 +228,20 @@ struct known {
 
 /* clang-format off */
 static const struct known knowns[] = {
-    {OP_BN_ACT, 0xa42318e3, 0x3c997488},
-    {OP_BN_ACT_BWD, 0x11fe815c, 0x58b9d0aa},
-    {OP_BN_INFER, 0x2dccf796, 0x7374f86c},
-    {OP_GATE_ADD_ACT, 0x0b9cf045, 0xa911e745},
-    {OP_GATE_ADD_ACT_BWD, 0xf80c425b, 0xc316c9b6},
-    {OP_AVG_POOL2, 0xd230eb34, 0xa93ce2db},
-    {OP_AVG_POOL2_BWD, 0x01380517, 0x4982488b},
-    {OP_GLOBAL_POOL, 0x5066a7f7, 0x40c8db4e},
-    {OP_GLOBAL_POOL_BWD, 0xbfea1876, 0xc7c82958},
-    {OP_RELU_BWD, 0xd6dea826, 0xf30e4d35},
-    {OP_SIGMOID, 0x75d84ab5, 0x515f87b1},
-    {OP_SIGMOID_BWD, 0xc0239878, 0x164fab35},
-    {OP_MUL_ROW, 0x10e9857d, 0x508dc9ee},
-    {OP_ADD, 0x1664d4a0, 0x3949fd02},
+    {OP_BN_ACT, 0xfb74ed3e, 0x0b7e9de5},
+    {OP_BN_ACT_BWD, 0xc1532944, 0xad29c95e},
+    {OP_BN_INFER, 0x2dfcb5a4, 0xc1b4641d},
+    {OP_GATE_ADD_ACT, 0xbbc90260, 0x5125c4f5},
+    {OP_GATE_ADD_ACT_BWD, 0x9a24126f, 0xfe09bf98},
+    {OP_AVG_POOL2, 0xd0cf214c, 0x953ec58b},
+    {OP_AVG_POOL2_BWD, 0x5d51dca2, 0xd7223c3f},
+    {OP_GLOBAL_POOL, 0xd2e2ddba, 0xacac5365},
+    {OP_GLOBAL_POOL_BWD, 0xaaf232f0, 0x0182b46f},
+    {OP_RELU_BWD, 0xd7a0cd61, 0x71d4b0e7},
+    {OP_SIGMOID, 0xcee5883b, 0x1988729c},
+    {OP_SIGMOID_BWD, 0x7948906e, 0xa5d1db8e},
+    {OP_MUL_ROW, 0xd1c01d1d, 0xc3e230f0},
+    {OP_ADD, 0xc1fbb7bc, 0x64f3f43f},
 };
 /* clang-format on */
 
