@@ -27,10 +27,10 @@ static void opt_help_wrap(const char *text, size_t n, int at, int indent, int wi
     while (i < n) {
         size_t word = 0;
 
-        while (i < n && text[i] == ' ') {
+        while (i < n && (text[i] == ' ' || text[i] == '\n')) {
             i++;
         }
-        while (i + word < n && text[i + word] != ' ') {
+        while (i + word < n && text[i + word] != ' ' && text[i + word] != '\n') {
             word++;
         }
         if (word == 0) {
@@ -54,14 +54,34 @@ static void opt_help_wrap(const char *text, size_t n, int at, int indent, int wi
     (void)putchar('\n');
 }
 
+/* Bytes of the paragraph at text: up to an empty or an indented line. */
+static size_t opt_help_paragraph(const char *text)
+{
+    size_t n = 0;
+
+    if (*text == '\n') {
+        return 0;
+    }
+    do {
+        n += strcspn(text + n, "\n");
+        if (text[n] == '\0' || text[n + 1] == '\n' || text[n + 1] == ' ' || text[n + 1] == '\0') {
+            return n;
+        }
+        n++;
+    } while (true);
+}
+
+/* Paragraphs are filled; indented lines stand as they are. */
 static void opt_help_section(const char *title, const char *text, int width)
 {
     (void)printf("\n%s\n", title);
     while (*text != '\0') {
-        size_t n = strcspn(text, "\n");
+        size_t n = *text == ' ' ? strcspn(text, "\n") : opt_help_paragraph(text);
 
         if (n == 0) {
             (void)putchar('\n');
+        } else if (*text == ' ') {
+            (void)printf("%*s%.*s\n", HELP_INDENT, "", (int)n, text);
         } else {
             opt_help_wrap(text, n, 0, HELP_INDENT, width);
         }
