@@ -1,7 +1,6 @@
 #include "mpi_launch/args.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -66,16 +65,41 @@ enum rc args_add_all(struct args *a, const struct args *b, struct err *e)
     return rc;
 }
 
+/* word as a shell reads it back, on the heap: a quote becomes '\'' within quotes. */
+static char *args_quote(const char *word)
+{
+    char *out = NULL;
+    char *at = NULL;
+
+    if (word[0] != '\0' && strpbrk(word, " \t\n\"'$`\\;&|<>()*?[]#~!{}") == NULL) {
+        return mem_strdup(word);
+    }
+    out = mem_calloc(4 * strlen(word) + 3, 1);
+    at = out;
+    if (out == NULL) {
+        return NULL;
+    }
+    *at++ = '\'';
+    for (; *word != '\0'; word++) {
+        if (*word == '\'') {
+            memcpy(at, "'\\'", 3);
+            at += 3;
+        }
+        *at++ = *word;
+    }
+    *at = '\'';
+    return out;
+}
+
 char *args_line(const struct args *a)
 {
     char *line = mem_strdup("");
 
     for (int i = 0; i < a->n && line != NULL; i++) {
-        const char *word = a->v[i];
-        bool plain = word[0] != '\0' && strpbrk(word, " \t\"'$`\\;&|<>()*?[]#~!{}") == NULL;
-        char *longer = mem_sprintf("%s%s%s%s%s", line, i > 0 ? " " : "", plain ? "" : "'", word,
-                                   plain ? "" : "'");
+        char *word = args_quote(a->v[i]);
+        char *longer = word == NULL ? NULL : mem_sprintf("%s%s%s", line, i > 0 ? " " : "", word);
 
+        mem_free(word);
         mem_free(line);
         line = longer;
     }

@@ -25,6 +25,8 @@
 static const struct verb *const main_verbs[] = {
     &verb_run,
     &verb_pack,
+    &verb_inspect,
+    &verb_verify,
     &verb_train,
     &verb_eval,
     &verb_predict,
