@@ -5,6 +5,7 @@
  * those and the f32 masters (k, r, r, c_weights). */
 struct cpu_conv {
     struct cpu_dnnl_conv *dnnl;
+    const struct cpu_dnnl_facts *facts;
     enum op_kind kind;
     struct op_conv op;
     void *packed; /* weights as oneDNN wants them */
@@ -36,11 +37,12 @@ enum rc cpu_conv_create(struct cpu_dnnl *d, const struct op_desc *op, struct cpu
     if (rc != RC_OK) {
         goto out;
     }
+    c->facts = cpu_dnnl_conv_facts(c->dnnl);
     if (c->kind != OP_CONV_BWD_WEIGHTS) {
-        c->packed = mem_aligned(cpu_dnnl_packed_bytes(c->dnnl));
+        c->packed = mem_aligned(c->facts->packed_bytes);
         c->bias = mem_calloc((size_t)c->op.k, sizeof *c->bias);
         if (c->packed == NULL || c->bias == NULL) {
-            rc = mem_raise(e, "weights of a convolution", cpu_dnnl_packed_bytes(c->dnnl));
+            rc = mem_raise(e, "weights of a convolution", c->facts->packed_bytes);
             goto out;
         }
     }
@@ -53,44 +55,36 @@ out:
 
 /* Scratch: [masters staged, f32 (k, r, r, c)] [packed gradient] [bias gradient] [scratchpad] */
 struct scratch {
-    float *staged;
-    void *gradient;
-    float *bias;
-    void *pad;
+    size_t gradient, bias, pad, bytes; /* where each begins, and the end */
 };
 
-/* Returns the bytes that they take from p on (NULL: only to know). */
-static size_t scratch_at(const struct cpu_conv *c, char *p, struct scratch *out)
+static struct scratch scratch_of(const struct cpu_conv *c)
 {
     const struct op_conv *o = &c->op;
     size_t master = (size_t)o->k * (size_t)o->r * (size_t)o->r * (size_t)o->c * sizeof(float);
     bool back = c->kind == OP_CONV_BWD_WEIGHTS, staged = !back || o->c != o->c_weights;
-    size_t gradient = staged ? cpu_round_up(master, MEM_ALIGN) : 0;
-    size_t bias = gradient + (back ? cpu_round_up(cpu_dnnl_packed_bytes(c->dnnl), MEM_ALIGN) : 0);
-    size_t pad = bias + cpu_round_up((size_t)o->k * sizeof(float), MEM_ALIGN);
+    struct scratch s;
 
-    if (p != NULL) {
-        out->staged = (float *)(void *)p;
-        out->gradient = p + gradient;
-        out->bias = (float *)(void *)(p + bias);
-        out->pad = p + pad;
-    }
-    return pad + cpu_dnnl_scratchpad_bytes(c->dnnl);
+    s.gradient = staged ? cpu_round_up(master, MEM_ALIGN) : 0;
+    s.bias = s.gradient + (back ? cpu_round_up(c->facts->packed_bytes, MEM_ALIGN) : 0);
+    s.pad = s.bias + cpu_round_up((size_t)o->k * sizeof(float), MEM_ALIGN);
+    s.bytes = s.pad + c->facts->scratchpad_bytes;
+    return s;
 }
 
 size_t cpu_conv_scratch_bytes(const struct cpu_conv *c)
 {
-    return scratch_at(c, NULL, NULL);
+    return scratch_of(c).bytes;
 }
 
 size_t cpu_conv_packed_bytes(const struct cpu_conv *c)
 {
-    return c->packed != NULL ? cpu_dnnl_packed_bytes(c->dnnl) + (size_t)c->op.k * sizeof(float) : 0;
+    return c->packed != NULL ? c->facts->packed_bytes + (size_t)c->op.k * sizeof(float) : 0;
 }
 
 const char *cpu_conv_impl(const struct cpu_conv *c)
 {
-    return cpu_dnnl_impl(c->dnnl);
+    return c->facts->impl;
 }
 
 /* staged[k, tap, c] = weights[k, tap, c] * scale[k], zero from c_weights on */
@@ -116,56 +110,66 @@ static void stage(const struct op_conv *o, const float *weights, const float *sc
 enum rc cpu_conv_pack(struct cpu_conv *c, const float *weights, const float *bias,
                       const float *scale, void *scratch, struct err *e)
 {
-    struct scratch s;
-
-    (void)scratch_at(c, scratch, &s);
     if (scale != NULL || c->op.c != c->op.c_weights) {
-        stage(&c->op, weights, scale, s.staged);
-        weights = s.staged;
+        stage(&c->op, weights, scale, scratch);
+        weights = scratch;
     }
     if (bias != NULL) {
         memcpy(c->bias, bias, (size_t)c->op.k * sizeof *bias);
     }
-    return cpu_dnnl_reorder(c->dnnl, weights, c->packed, s.pad, e);
+    return cpu_dnnl_reorder(c->dnnl, weights, c->packed, (char *)scratch + scratch_of(c).pad, e);
 }
 
-/* dw += the gradient in oneDNN's layout (the reorder adds); db += the bias's */
-static enum rc accumulate(struct cpu_conv *c, const struct scratch *s, float *dw, float *db,
-                          struct err *e)
+/* dw += the gradient in oneDNN's layout: the reorder adds, but where c is padded */
+static enum rc add_weights(struct cpu_conv *c, const struct cpu_dnnl_args *a, float *staged,
+                           float *dw, struct err *e)
 {
     const struct op_conv *o = &c->op;
-    size_t rows = (size_t)o->k * (size_t)o->r * (size_t)o->r;
+    size_t rows = (size_t)o->k * (size_t)o->r * (size_t)o->r, cw = (size_t)o->c_weights;
     bool padded = o->c != o->c_weights;
-    enum rc rc = cpu_dnnl_reorder(c->dnnl, s->gradient, padded ? s->staged : dw, s->pad, e);
+    enum rc rc = cpu_dnnl_reorder(c->dnnl, a->weights, padded ? staged : dw, a->scratchpad, e);
 
     for (size_t i = 0; rc == RC_OK && padded && i < rows; i++) {
-        for (size_t j = 0; j < (size_t)o->c_weights; j++) {
-            dw[i * (size_t)o->c_weights + j] += s->staged[i * (size_t)o->c + j];
+        for (size_t j = 0; j < cw; j++) {
+            dw[i * cw + j] += staged[i * (size_t)o->c + j];
         }
-    }
-    for (size_t k = 0; rc == RC_OK && o->with_bias && k < (size_t)o->k; k++) {
-        db[k] += s->bias[k];
     }
     return rc;
 }
 
+/* x, dy, dw, [db] */
+static enum rc run_bwd_weights(struct cpu_conv *c, void *const args[], char *scratch, struct err *e)
+{
+    struct scratch s = scratch_of(c);
+    struct cpu_dnnl_args a = {.src = args[0],
+                              .weights = scratch + s.gradient,
+                              .bias = scratch + s.bias,
+                              .dst = args[1],
+                              .scratchpad = scratch + s.pad};
+    enum rc rc = cpu_dnnl_run(c->dnnl, &a, e);
+
+    if (rc == RC_OK && c->op.with_bias) {
+        const float *gradient = a.bias;
+        float *db = args[3];
+
+        for (size_t k = 0; k < (size_t)c->op.k; k++) {
+            db[k] += gradient[k];
+        }
+    }
+    return rc != RC_OK ? rc : add_weights(c, &a, (float *)(void *)scratch, args[2], e);
+}
+
 enum rc cpu_conv_run(struct cpu_conv *c, void *const args[], void *scratch, struct err *e)
 {
-    struct cpu_dnnl_args a = {.weights = c->packed, .bias = c->bias};
-    struct scratch s;
-    enum rc rc;
+    bool forward = c->kind == OP_CONV;
+    struct cpu_dnnl_args a = {.src = forward ? args[0] : args[1],
+                              .weights = c->packed,
+                              .bias = c->bias,
+                              .dst = forward ? args[1] : args[0],
+                              .scratchpad = (char *)scratch + scratch_of(c).pad};
 
-    (void)scratch_at(c, scratch, &s);
-    a.scratchpad = s.pad;
     if (c->kind == OP_CONV_BWD_WEIGHTS) {
-        a.src = args[0];
-        a.dst = args[1];
-        a.weights = s.gradient;
-        a.bias = s.bias;
-        rc = cpu_dnnl_run(c->dnnl, &a, e);
-        return rc != RC_OK ? rc : accumulate(c, &s, args[2], c->op.with_bias ? args[3] : NULL, e);
+        return run_bwd_weights(c, args, scratch, e);
     }
-    a.src = c->kind == OP_CONV ? args[0] : args[1];
-    a.dst = c->kind == OP_CONV ? args[1] : args[0];
     return cpu_dnnl_run(c->dnnl, &a, e);
 }

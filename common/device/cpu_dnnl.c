@@ -237,7 +237,6 @@ struct step {
     dnnl_primitive_t primitive;
     dnnl_exec_arg_t args[ARG_MAX];
     int n_args;
-    size_t scratchpad_bytes;
 };
 
 struct cpu_dnnl_conv {
@@ -245,8 +244,7 @@ struct cpu_dnnl_conv {
     enum op_kind kind;
     struct op_conv op;
     struct step conv, reorder;
-    size_t packed_bytes;
-    char impl[48];
+    struct cpu_dnnl_facts facts;
 };
 
 static void step_release(struct step *s)
@@ -273,7 +271,8 @@ static void step_set(const struct step *s, int arg, const void *p)
 }
 
 /* Give the primitive described by pd its memory objects: what is queried, for each argument. */
-static dnnl_status_t step_init(struct step *s, struct cpu_dnnl *d, const_dnnl_primitive_desc_t pd)
+static dnnl_status_t step_init(struct step *s, struct cpu_dnnl_conv *c,
+                               const_dnnl_primitive_desc_t pd)
 {
     static const struct {
         dnnl_query_t query;
@@ -298,10 +297,10 @@ static dnnl_status_t step_init(struct step *s, struct cpu_dnnl *d, const_dnnl_pr
         if (bytes == 0 || s->n_args == ARG_MAX) {
             continue;
         }
-        if (wanted[i].arg == DNNL_ARG_SCRATCHPAD) {
-            s->scratchpad_bytes = bytes;
+        if (wanted[i].arg == DNNL_ARG_SCRATCHPAD && bytes > c->facts.scratchpad_bytes) {
+            c->facts.scratchpad_bytes = bytes;
         }
-        st = dnnl_memory_create(&s->args[s->n_args].memory, md, d->engine, DNNL_MEMORY_NONE);
+        st = dnnl_memory_create(&s->args[s->n_args].memory, md, c->dnnl->engine, DNNL_MEMORY_NONE);
         if (st == dnnl_success) {
             s->args[s->n_args++].arg = wanted[i].arg;
         }
@@ -315,14 +314,9 @@ static enum rc step_run(const struct step *s, const struct cpu_dnnl_conv *c, str
 
     if (st != dnnl_success) {
         return err_raise(e, RC_LIB, "oneDNN failed in %s (%s), status %d", device_op_name(c->kind),
-                         c->impl, (int)st);
+                         c->facts.impl, (int)st);
     }
     return RC_OK;
-}
-
-static dnnl_data_type_t data_type(enum dtype t)
-{
-    return t == DT_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
 static void shape_release(struct shape *s)
@@ -336,7 +330,7 @@ static void shape_release(struct shape *s)
 
 static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct op_conv *o)
 {
-    dnnl_data_type_t t = data_type(o->type);
+    dnnl_data_type_t t = o->type == DT_BF16 ? dnnl_bf16 : dnnl_f32;
     const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
     const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h), device_op_conv_out(o, o->w)};
@@ -390,7 +384,7 @@ static dnnl_status_t reorder_init(struct cpu_dnnl_conv *c, MD_IN chosen)
         st = dnnl_reorder_primitive_desc_create(&pd, back ? chosen : m, engine, back ? m : chosen,
                                                 engine, attr);
     }
-    st = st != dnnl_success ? st : step_init(&c->reorder, c->dnnl, pd);
+    st = st != dnnl_success ? st : step_init(&c->reorder, c, pd);
     (void)dnnl_primitive_desc_destroy(pd);
     (void)dnnl_primitive_attr_destroy(attr);
     layout_release(&master);
@@ -409,15 +403,15 @@ static dnnl_status_t conv_init(struct cpu_dnnl_conv *c, const struct shape *s)
         st = describe_conv(&hint, OP_CONV, s, engine, NULL, NULL);
     }
     st = st != dnnl_success ? st : describe_conv(&pd, c->kind, s, engine, attr, hint);
-    st = st != dnnl_success ? st : step_init(&c->conv, c->dnnl, pd);
+    st = st != dnnl_success ? st : step_init(&c->conv, c, pd);
     if (st == dnnl_success) {
         bool back = c->kind == OP_CONV_BWD_WEIGHTS;
         MD_IN chosen = dnnl_primitive_desc_query_md(
             pd, back ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
 
         (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &impl);
-        (void)snprintf(c->impl, sizeof c->impl, "%s", impl);
-        c->packed_bytes = dnnl_memory_desc_get_size(chosen);
+        (void)snprintf(c->facts.impl, sizeof c->facts.impl, "%s", impl);
+        c->facts.packed_bytes = dnnl_memory_desc_get_size(chosen);
         st = reorder_init(c, chosen);
     }
     (void)dnnl_primitive_desc_destroy(pd);
@@ -478,21 +472,9 @@ enum rc cpu_dnnl_conv_create(struct cpu_dnnl *d, const struct op_desc *op,
     return RC_OK;
 }
 
-size_t cpu_dnnl_packed_bytes(const struct cpu_dnnl_conv *c)
+const struct cpu_dnnl_facts *cpu_dnnl_conv_facts(const struct cpu_dnnl_conv *c)
 {
-    return c->packed_bytes;
-}
-
-size_t cpu_dnnl_scratchpad_bytes(const struct cpu_dnnl_conv *c)
-{
-    size_t a = c->conv.scratchpad_bytes, b = c->reorder.scratchpad_bytes;
-
-    return a > b ? a : b;
-}
-
-const char *cpu_dnnl_impl(const struct cpu_dnnl_conv *c)
-{
-    return c->impl;
+    return &c->facts;
 }
 
 enum rc cpu_dnnl_reorder(struct cpu_dnnl_conv *c, const void *from, void *to, void *scratchpad,

@@ -65,6 +65,12 @@ struct cpu_dnnl_args { /* of a run, forward or backward: dst is y or dy, weights
     void *src, *weights, *bias, *dst, *scratchpad;
 };
 
+struct cpu_dnnl_facts {
+    size_t packed_bytes; /* weights (BWD_WEIGHTS: their gradient) in the layout that oneDNN chose */
+    size_t scratchpad_bytes;
+    char impl[48]; /* oneDNN's name for what runs */
+};
+
 NODISCARD enum rc cpu_dnnl_create(struct cpu_dnnl **out, struct err *e);
 void cpu_dnnl_destroy(struct cpu_dnnl *d);
 void cpu_dnnl_describe(struct device_info *out);
@@ -73,10 +79,7 @@ void cpu_dnnl_describe(struct device_info *out);
 NODISCARD enum rc cpu_dnnl_conv_create(struct cpu_dnnl *d, const struct op_desc *op,
                                        struct cpu_dnnl_conv **out, struct err *e);
 void cpu_dnnl_conv_destroy(struct cpu_dnnl_conv *c);
-/** Bytes of the weights (BWD_WEIGHTS: of their gradient) in the layout that oneDNN chose. */
-size_t cpu_dnnl_packed_bytes(const struct cpu_dnnl_conv *c);
-size_t cpu_dnnl_scratchpad_bytes(const struct cpu_dnnl_conv *c);
-const char *cpu_dnnl_impl(const struct cpu_dnnl_conv *c);
+const struct cpu_dnnl_facts *cpu_dnnl_conv_facts(const struct cpu_dnnl_conv *c);
 /** Masters f32 (k, r, r, c) to the chosen layout; BWD_WEIGHTS: the chosen layout to masters, added
  * to what is there if c == c_weights and else overwriting it. */
 NODISCARD enum rc cpu_dnnl_reorder(struct cpu_dnnl_conv *c, const void *from, void *to,

@@ -96,6 +96,11 @@ void device_describe(const struct device *d, struct device_info *out)
     d->ops->describe(d, out);
 }
 
+bool device_is_host(const struct device *d)
+{
+    return d->ops->upload == device_host_copy;
+}
+
 int device_input_channels(const struct device *d, int c, enum dtype type)
 {
     return d->ops->input_channels(d, c, type);

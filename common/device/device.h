@@ -8,6 +8,10 @@
  * A backend answers RC_UNSUPPORTED to a fused operation that it lacks; the network then uses parts.
  *
  * Threads: one thread at a time uses a device and its plans (design.md 7.8).
+ *
+ * Determinism, on one instruction set (device_info.isa): OP_CONV, OP_CONV_BWD_DATA and the operations
+ * without statistics give an image the same bits in any batch; nothing depends on the number of
+ * threads but OP_CONV_BWD_WEIGHTS, which repeats for the same number.
  */
 #ifndef PRECEPTOR_DEVICE_H
 #define PRECEPTOR_DEVICE_H
@@ -161,6 +165,9 @@ void device_destroy(struct device *d);
 void device_describe(const struct device *d, struct device_info *out);
 /** The i-th backend's name built into this program, or NULL past the last. */
 const char *device_backend_name(int i);
+
+/** Whether device memory is host memory, so that the host may read and write it (after a sync). */
+bool device_is_host(const struct device *d);
 
 /** How many channels the first layer's input must have for c real ones (cuda: 8; cpu: c). */
 int device_input_channels(const struct device *d, int c, enum dtype type);
