@@ -12,6 +12,7 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "shards/lmdb_seal_impl.h"
+#include "shards/map_guard.h"
 
 /* Address space kept free for a file that is being written; it costs neither memory nor disk, so
  * the map never has to grow under an open transaction. Halved where the system refuses it. */
@@ -25,6 +26,7 @@ struct lmdb_file {
     int n;
     bool readonly;
     size_t reserve;
+    int guard; /* of the map of a sealed file */
     char *path;
 };
 
@@ -94,6 +96,7 @@ static enum rc lmdb_new(const char *path, int n, bool readonly, struct lmdb_file
     }
     f->n = n;
     f->readonly = readonly;
+    f->guard = MAP_GUARD_NONE;
     f->path = mem_strdup(path);
     if (f->path == NULL) {
         mem_free(f);
@@ -216,6 +219,36 @@ static enum rc lmdb_check(const char *path, uint64_t expect_bytes, const struct 
     return rc;
 }
 
+/* Guard the map. A page knows its number (the first 8 bytes in LMDB's format 1), so any value in the
+ * map tells where the map begins. */
+static void lmdb_guard(struct lmdb_file *f, size_t bytes)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_dbi names = 0;
+    MDB_stat stat;
+    MDB_val k;
+    MDB_val v;
+
+    if (mdb_env_stat(f->env, &stat) == 0 && mdb_dbi_open(f->txn, NULL, 0, &names) == 0 &&
+        mdb_cursor_open(f->txn, names, &cursor) == 0) {
+        if (mdb_cursor_get(cursor, &k, &v, MDB_FIRST) == 0) {
+            uintptr_t page = (uintptr_t)v.mv_data & ~((uintptr_t)stat.ms_psize - 1);
+            uint64_t number = 0;
+
+            memcpy(&number, (const void *)page, sizeof number);
+            if (number < bytes / stat.ms_psize) {
+                f->guard = map_guard_add((const void *)(page - number * stat.ms_psize), bytes);
+            }
+        }
+        mdb_cursor_close(cursor);
+    }
+}
+
+bool lmdb_file_sound(const struct lmdb_file *f)
+{
+    return map_guard_sound(f->guard);
+}
+
 enum rc lmdb_file_open(const char *path, const char *const tables[], int n, uint64_t expect_bytes,
                        const struct digest *expect, struct lmdb_file **out, struct err *e)
 {
@@ -242,6 +275,7 @@ enum rc lmdb_file_open(const char *path, const char *const tables[], int n, uint
     if (rc != RC_OK) {
         goto out;
     }
+    lmdb_guard(f, (size_t)bytes);
     *out = f;
     f = NULL;
 out:
@@ -254,6 +288,7 @@ void lmdb_file_close(struct lmdb_file *f)
     if (f == NULL) {
         return;
     }
+    map_guard_remove(f->guard);
     if (f->txn != NULL) {
         mdb_txn_abort(f->txn);
     }

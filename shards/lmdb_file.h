@@ -34,6 +34,9 @@ NODISCARD enum rc lmdb_file_create(const char *path, const char *const tables[],
 NODISCARD enum rc lmdb_file_open(const char *path, const char *const tables[], int n,
                                  uint64_t expect_bytes, const struct digest *expect,
                                  struct lmdb_file **out, struct err *e);
+/** Of a sealed file: false once a page of it could not be read and turned into zeros (map_guard.h).
+ * Ask after reading values, before believing them. */
+bool lmdb_file_sound(const struct lmdb_file *f);
 /** An open transaction is given up; NULL is fine. */
 void lmdb_file_close(struct lmdb_file *f);
 const char *lmdb_file_path(const struct lmdb_file *f);

@@ -305,6 +305,11 @@ const struct shard_index_entry *shard_reader_index(const struct shard_reader *r)
     return r->index;
 }
 
+bool shard_reader_sound(const struct shard_reader *r)
+{
+    return lmdb_file_sound(r->file);
+}
+
 static enum rc reader_check(const struct shard_reader *r, uint64_t position,
                             const struct shard_record *rec, struct err *e)
 {
@@ -322,34 +327,43 @@ static enum rc reader_check(const struct shard_reader *r, uint64_t position,
                      (unsigned long long)position);
 }
 
-enum rc shard_reader_get(struct shard_reader *r, uint64_t position, struct shard_record *out,
-                         struct err *e)
+static enum rc reader_fetch(struct shard_reader *r, uint64_t position, struct shard_record *out,
+                            struct err *e)
 {
     const unsigned char key[4] = {(unsigned char)(position >> 24), (unsigned char)(position >> 16),
                                   (unsigned char)(position >> 8), (unsigned char)position};
-    const struct shard_merged *m = NULL;
     struct lmdb_val v = {NULL, 0};
-    struct shard_record rec;
     bool found = false;
+    enum rc rc = lmdb_file_get(r->file, SHARD_TABLE_RECORDS, key, sizeof key, &v, &found, e);
+
+    if (rc == RC_OK && !found) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' is damaged: record %llu is missing", r->path,
+                       (unsigned long long)position);
+    }
+    if (rc == RC_OK) {
+        rc = shard_record_parse(v.data, v.bytes, r->path, position, out, e);
+    }
+    return rc == RC_OK ? reader_check(r, position, out, e) : rc;
+}
+
+enum rc shard_reader_get(struct shard_reader *r, uint64_t position, struct shard_record *out,
+                         struct err *e)
+{
+    const struct shard_merged *m = NULL;
+    struct shard_record rec;
+    struct err why = {0};
     enum rc rc = RC_OK;
 
     if (position >= r->count) {
         return err_raise(e, RC_INVAL, "'%s' has %llu images: there is no position %llu", r->path,
                          (unsigned long long)r->count, (unsigned long long)position);
     }
-    rc = lmdb_file_get(r->file, SHARD_TABLE_RECORDS, key, sizeof key, &v, &found, e);
-    if (rc == RC_OK && !found) {
-        rc = err_raise(e, RC_CORRUPT, "'%s' is damaged: record %llu is missing", r->path,
-                       (unsigned long long)position);
-    }
-    if (rc == RC_OK) {
-        rc = shard_record_parse(v.data, v.bytes, r->path, position, &rec, e);
-    }
-    if (rc == RC_OK) {
-        rc = reader_check(r, position, &rec, e);
+    rc = reader_fetch(r, position, &rec, &why);
+    if (!shard_reader_sound(r)) {
+        return err_raise(e, RC_CORRUPT, "'%s' is damaged: a part of it cannot be read", r->path);
     }
     if (rc != RC_OK) {
-        return rc;
+        return err_raise(e, rc, "%s", why.msg);
     }
     m = r->n_merged > 0 ? reader_merged(r, position) : NULL;
     if (m != NULL) {

@@ -34,6 +34,9 @@ const struct shard_index_entry *shard_reader_index(const struct shard_reader *r)
  * RC_INVAL there is no such position. */
 NODISCARD enum rc shard_reader_get(struct shard_reader *r, uint64_t position,
                                    struct shard_record *out, struct err *e);
+/** False once a part of the shard could not be read, which then looks like zeros: ask after using the
+ * bytes of a record, before believing what came of them. shard_reader_get asks by itself. */
+bool shard_reader_sound(const struct shard_reader *r);
 /** Binary search of a key: *found and *position. */
 void shard_reader_find(const struct shard_reader *r, const struct key128 *key, bool *found,
                        uint64_t *position);

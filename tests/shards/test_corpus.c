@@ -297,6 +297,32 @@ static void a_short_shard_is_named(void **state)
     corpus_close(c);
 }
 
+/* What a disk error does to a map: pages that cannot be read. */
+static void a_page_that_cannot_be_read_is_an_error_not_a_signal(void **state)
+{
+    char path[512];
+    struct corpus *c = NULL;
+    struct shard_reader *r = NULL;
+    struct shard_record rec;
+    struct err e = {0};
+    enum rc rc = RC_OK;
+
+    help_corpus(*state, 500, 2, 0);
+    c = open_corpus(*state);
+    assert_ok(shard_reader_open(c, 0, false, &r, &e), e);
+    assert_ok(shard_reader_get(r, 0, &rec, &e), e);
+    assert_true(shard_reader_sound(r));
+    assert_int_equal(truncate(help_path(path, *state, "images-000000.lmdb"), 16384), 0);
+    for (uint64_t p = 0; p < 500 && rc == RC_OK; p++) {
+        rc = shard_reader_get(r, p, &rec, &e);
+    }
+    assert_int_equal(rc, RC_CORRUPT);
+    assert_says(e, "images-000000.lmdb' is damaged: a part of it cannot be read");
+    assert_false(shard_reader_sound(r));
+    shard_reader_close(r);
+    corpus_close(c);
+}
+
 static void a_missing_corpus_names_the_path(void **state)
 {
     char path[512];
@@ -339,6 +365,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_flipped_bit_is_found_and_the_file_named, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(a_short_shard_is_named, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(a_page_that_cannot_be_read_is_an_error_not_a_signal,
+                                        help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_missing_corpus_names_the_path, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(an_orphan_shard_is_replaced, help_setup, help_teardown)};
 
