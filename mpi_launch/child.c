@@ -23,8 +23,9 @@ struct child {
     size_t used, room;
 };
 
-/* In the new process: only async-signal-safe calls until exec. */
-_Noreturn static void child_become(char *const argv[], int out, int failed, pid_t parent)
+/* In the new process: only async-signal-safe calls until exec. mask: to be in force again. */
+_Noreturn static void child_become(char *const argv[], int out, int failed, pid_t parent,
+                                   const sigset_t *mask)
 {
     int null = open("/dev/null", O_RDONLY);
     int code = 0;
@@ -36,6 +37,7 @@ _Noreturn static void child_become(char *const argv[], int out, int failed, pid_
     }
     (void)signal(SIGPIPE, SIG_DFL);
     (void)signal(SIGUSR1, SIG_IGN); /* until its own handler stands; the request is repeated */
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0) {
         code = errno;
     } else {
@@ -53,6 +55,8 @@ static enum rc child_start(char *const argv[], struct child *c, struct err *e)
     int out[2] = {-1, -1};
     int failed[2] = {-1, -1};
     pid_t parent = getpid();
+    sigset_t usr1;
+    sigset_t before;
 
     if (pipe2(out, O_CLOEXEC) != 0 || pipe2(failed, O_CLOEXEC) != 0) {
         enum rc rc =
@@ -64,10 +68,15 @@ static enum rc child_start(char *const argv[], struct child *c, struct err *e)
         }
         return rc;
     }
+    /* Held back until the child ignores it: it would end there. */
+    (void)sigemptyset(&usr1);
+    (void)sigaddset(&usr1, SIGUSR1);
+    (void)sigprocmask(SIG_BLOCK, &usr1, &before);
     c->pid = fork();
     if (c->pid == 0) {
-        child_become(argv, out[1], failed[1], parent);
+        child_become(argv, out[1], failed[1], parent, &before);
     }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
     (void)close(out[1]);
     (void)close(failed[1]);
     c->out = out[0];

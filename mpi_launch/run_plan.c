@@ -267,6 +267,7 @@ static enum rc run_label(struct run_maker *m, int generation, const char *labels
     if (rc != RC_OK) {
         return rc;
     }
+    s->outlives_a_rank = true;
     (void)snprintf(s->name, sizeof s->name, "label-%d", generation);
     rc = run_input(s, "model", m->plan->model, e);
     if (rc == RC_OK) {

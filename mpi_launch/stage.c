@@ -43,8 +43,12 @@ double stage_number(const struct stage *s, const char *name, double fallback)
 enum rc stage_command(const struct stage_context *ctx, const struct stage *s, struct args *out,
                       struct err *e)
 {
-    enum rc rc = s->on_all_ranks ? args_add_all(out, &ctx->launcher, e) : RC_OK;
+    bool launched = s->on_all_ranks && ctx->launcher.n > 0;
+    enum rc rc = launched ? args_add_all(out, &ctx->launcher, e) : RC_OK;
 
+    if (rc == RC_OK && launched && s->outlives_a_rank) {
+        rc = args_add(out, e, "--enable-recovery");
+    }
     if (rc == RC_OK) {
         rc = args_add(out, e, "%s", ctx->program);
     }
@@ -187,7 +191,9 @@ static enum rc stage_take_facts(struct stage *s, const struct child_result *resu
 static enum rc stage_failed(const struct stage_context *ctx, const struct stage *s, int code,
                             struct err *e)
 {
-    if (code == STAGE_REQUEUE_CODE) {
+    char with[32] = "";
+
+    if (code == STAGE_REQUEUE_CODE || (code == 0 && *ctx->stop != 0)) {
         return err_raise(e, RC_REQUEUE,
                          "stopped on request in stage '%s', which has saved its work: the same "
                          "command again goes on from there",
@@ -199,10 +205,13 @@ static enum rc stage_failed(const struct stage_context *ctx, const struct stage 
                          "what it has saved",
                          s->name, code - 128, ctx->recipe);
     }
+    if (code != 0) {
+        (void)snprintf(with, sizeof with, " with exit code %d", code);
+    }
     return err_raise(e, RC_INVAL,
-                     "stage '%s' failed with exit code %d; its message stands above. When that is "
-                     "mended, `preceptor run %s` again goes on from what is done",
-                     s->name, code, ctx->recipe);
+                     "stage '%s' failed%s; its message stands above. When that is mended, "
+                     "`preceptor run %s` again goes on from what is done",
+                     s->name, with, ctx->recipe);
 }
 
 /* The child's process, with the record before and after it. */
@@ -223,7 +232,7 @@ static enum rc stage_execute(const struct stage_context *ctx, struct stage *s,
         rc = child_run(command.v, ctx->stop, &result, e);
     }
     s->seconds = before + clock_now() - start;
-    if (rc == RC_OK && result.exit_code == 0) {
+    if (rc == RC_OK && result.exit_code == 0 && result.bytes > 0) {
         rc = stage_take_facts(s, &result, e);
     } else if (rc == RC_OK) {
         rc = stage_failed(ctx, s, result.exit_code, e);

@@ -25,6 +25,8 @@ struct stage {
     char name[STAGE_NAME_MAX]; /* "student-1" */
     const char *verb;
     bool on_all_ranks;         /* under mpirun when there are several ranks */
+    bool outlives_a_rank;      /* goes on without a rank that died: mpirun must not end the others, and
+                                  its exit code then says nothing */
     struct args options;       /* from the recipe; what the result depends on */
     struct args paths;         /* --data ..., SOURCE ...: depend on where the run lies */
     struct args ignored;       /* --threads N: no result depends on them */
