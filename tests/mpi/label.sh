@@ -39,14 +39,21 @@ again=$(label_with 1 1 32 f32)
 [ "$(json_field "$again.json" labeled)" -eq 0 ] || fail "a second run labels again"
 ok nothing-is-labeled-twice
 
-# The order of the dump: other shards, the same labels.
-"$PRECEPTOR" pack --unlabeled --shard-bytes 40K --out "$WORK/dump2" "$WORK/dump-images-idx3-ubyte" \
-    >/dev/null 2>&1 || fail "packing in larger shards"
-DUMP=$WORK/dump2
-ranks 2 "$PRECEPTOR" label --model "$TEACHER" --data "$DUMP" --out "$WORK/other" --quiet \
-    --device cpu --top-k 3 >/dev/null || fail "label in other shards"
-"$PRECEPTOR" export "$WORK/labels-1-1-32-f32"/* --format jsonl | sort >"$WORK/a.jsonl"
-"$PRECEPTOR" export "$WORK/other"/* --format jsonl | sort >"$WORK/b.jsonl"
-[ "$(wc -l <"$WORK/a.jsonl")" -eq "$IMAGES" ] || fail "export gives $(wc -l <"$WORK/a.jsonl") labels"
-cmp "$WORK/a.jsonl" "$WORK/b.jsonl" || fail "labels depend on the shard that an image is in"
+# The order of the dump, and what else lies in the batch: two halves packed either way round.
+idx_images "$WORK/half-a" "$IMAGES" 23
+idx_images "$WORK/half-b" "$IMAGES" 29
+for order in "a b" "b a"; do
+    read -r one two <<<"$order"
+    store=$WORK/order-$one$two
+    "$PRECEPTOR" pack --unlabeled --out "$store-dump" "$WORK/half-$one" "$WORK/half-$two" \
+        >"$store.out" 2>&1 || {
+        cat "$store.out"
+        fail "packing two halves"
+    }
+    ranks 2 "$PRECEPTOR" label --model "$TEACHER" --data "$store-dump" --out "$store" --quiet \
+        --device cpu --top-k 3 >"$store.out" || fail "label in the order $order"
+    label_sums "$store" >"$store.sums"
+done
+[ -s "$WORK/order-ab.sums" ] || fail "no labels of two halves"
+cmp "$WORK/order-ab.sums" "$WORK/order-ba.sums" || fail "labels depend on the order of the dump"
 ok labels-do-not-depend-on-the-order-of-the-dump
