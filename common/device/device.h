@@ -9,9 +9,9 @@
  *
  * Threads: one thread at a time uses a device and its plans (design.md 7.8).
  *
- * Determinism, on one instruction set (device_info.isa): OP_CONV, OP_CONV_BWD_DATA and the operations
- * without statistics give an image the same bits in any batch; nothing depends on the number of
- * threads but OP_CONV_BWD_WEIGHTS, which repeats for the same number.
+ * Determinism, on one instruction set (device_info.isa): OP_CONV and the operations without
+ * statistics give an image the same bits in any batch; nothing depends on the number of threads but
+ * OP_CONV_BWD_WEIGHTS, which repeats for the same number.
  */
 #ifndef PRECEPTOR_DEVICE_H
 #define PRECEPTOR_DEVICE_H
