@@ -243,13 +243,13 @@ enum rc class_list_load(struct class_list *l, const char *path, struct err *e)
     return rc;
 }
 
-void class_list_digest(const char *const names[], int n, struct digest *out)
+enum rc class_list_hash(const char *const names[], int n, struct digest *out, struct err *e)
 {
     struct hash *h = NULL;
+    enum rc rc = hash_create(&h, e);
 
-    memset(out, 0, sizeof *out);
-    if (hash_create(&h, NULL) != RC_OK) {
-        return;
+    if (rc != RC_OK) {
+        return rc;
     }
     for (int i = 0; i < n; i++) {
         hash_update(h, names[i], strlen(names[i]));
@@ -257,4 +257,12 @@ void class_list_digest(const char *const names[], int n, struct digest *out)
     }
     hash_final(h, out);
     hash_destroy(h);
+    return RC_OK;
+}
+
+void class_list_digest(const char *const names[], int n, struct digest *out)
+{
+    if (class_list_hash(names, n, out, NULL) != RC_OK) {
+        memset(out, 0, sizeof *out);
+    }
 }

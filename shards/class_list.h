@@ -36,7 +36,10 @@ NODISCARD enum rc class_list_find(struct class_list *l, const char *name, size_t
 NODISCARD enum rc class_list_intern(struct class_list *l, const char *name, size_t bytes, int *index,
                                     struct err *e);
 
-/** SHA-256 of the names, each followed by '\n'; all zero (no list's digest) when out of memory. */
+/** SHA-256 of the names, each followed by '\n'. RC_NOMEM. */
+NODISCARD enum rc class_list_hash(const char *const names[], int n, struct digest *out,
+                                  struct err *e);
+/** The same; all zero (no list's digest) when out of memory. */
 void class_list_digest(const char *const names[], int n, struct digest *out);
 
 #endif

@@ -33,11 +33,14 @@ enum rc corpus_create(const char *path, bool labeled, const struct class_list *c
     if (rc == RC_OK && c->per_class == NULL) {
         rc = mem_raise(e, "counts of classes", (size_t)c->classes.n * sizeof *c->per_class);
     }
+    if (rc == RC_OK) {
+        rc = class_list_hash((const char *const *)c->classes.names, c->classes.n, &c->class_digest,
+                             e);
+    }
     if (rc != RC_OK) {
         corpus_close(c);
         return rc;
     }
-    class_list_digest((const char *const *)c->classes.names, c->classes.n, &c->class_digest);
     *out = c;
     return RC_OK;
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "common/base/mem.h"
 #include "shards/corpus.h"
 #include "shards/pack.h"
 
@@ -482,6 +483,45 @@ static void a_killed_pack_goes_on_and_ends_the_same(void **state)
     free(expected);
 }
 
+/* Every allocation fails once: the error says so, and packing again ends well. */
+static void running_out_of_memory_anywhere_loses_nothing(void **state)
+{
+    static const char *const both[] = {"photos", "a.tar"};
+    struct pack_config c = {.sources = both, .n_sources = 2, .shard_bytes = 200};
+    struct pack_result r;
+    struct err e = {0};
+    char path[512];
+    struct archive *a = help_archive(help_path(path, *state, "a.tar"), ARCHIVE_FILTER_NONE, false);
+    uint64_t made = UINT64_MAX;
+    int failed = 0;
+
+    help_archive_pgm(a, "cat/x.jpg", 1000);
+    help_archive_add(a, "cat/y.jpg", "bad", 3, AE_IFREG);
+    help_archive_end(a);
+    write_photos(*state, "photos", 1);
+    for (uint64_t n = 1; made >= n - 1; n++) { /* until a run makes fewer allocations than n */
+        char out[16];
+        enum rc rc = RC_OK;
+
+        (void)snprintf(out, sizeof out, "out%d", (int)n);
+        made = mem_count();
+        mem_fail_at(n);
+        rc = pack(*state, &c, out, &r, &e);
+        mem_fail_at(0);
+        made = mem_count() - made;
+        if (rc != RC_OK) {
+            if (rc != RC_NOMEM) {
+                fail_msg("allocation %d: %s", (int)n, e.msg);
+            }
+            failed++;
+            assert_ok(pack(*state, &c, out, &r, &e), e); /* in the half-made corpus */
+        }
+        assert_int_equal(r.images, 4);
+        assert_int_equal(r.in_quarantine, 1);
+    }
+    assert_true(failed > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +545,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(duplicates_are_stored_once_and_conflicts_counted,
                                         help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_stop_seals_what_was_read_and_asks_for_more, help_setup,
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(running_out_of_memory_anywhere_loses_nothing, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(a_killed_pack_goes_on_and_ends_the_same, help_setup,
                                         help_teardown)};
