@@ -30,7 +30,7 @@ static float row_loss(const void *row, const float *target, size_t k, double wei
         double t = (double)target[i];
 
         mass += t;
-        loss -= t > 0 ? t * ((double)cpu_get(row, i, bf16) - lse) : 0;
+        loss -= t != 0 ? t * ((double)cpu_get(row, i, bf16) - lse) : 0;
     }
     for (size_t i = 0; i < k && (dlogits != NULL || prob != NULL); i++) {
         double q = exp((double)cpu_get(row, i, bf16) - lse);

@@ -32,7 +32,7 @@ void ref_softmax_ce(const struct ref_plan *p, void *const args[])
             double t = ref_f32(args[1], i);
 
             mass += t;
-            loss -= t > 0 ? t * (ref_get(args[0], o->type, i) - lse) : 0;
+            loss -= t != 0 ? t * (ref_get(args[0], o->type, i) - lse) : 0;
         }
         ((float *)args[3])[n] = (float)(weight * loss);
         for (size_t i = n * k; i < (n + 1) * k; i++) {

@@ -42,7 +42,7 @@ struct nn_model {
 
 /* The walk over a member that parameters, cost and the executable network share. */
 
-enum { NN_STEM_MAX = 4, NN_BLOCK_NAME_MAX = 24 };
+enum { NN_STEM_MAX = 4, NN_BLOCK_NAME_MAX = 32 };
 
 /** One 3x3 convolution of the stem with its batch norm and ReLU, under timm's names. */
 struct nn_stem_conv {

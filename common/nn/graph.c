@@ -1,182 +1,219 @@
 #include "common/nn/graph_impl.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/mem.h"
 
 void graph_release(struct graph *g)
 {
-    for (int i = 0; i < g->n_nodes; i++) {
-        plan_destroy(g->nodes[i].plan);
-    }
-    mem_free(g->nodes);
     mem_free(g->values);
-    memset(g, 0, sizeof *g);
+    mem_free(g->nodes);
+    g->values = NULL;
+    g->nodes = NULL;
 }
 
-enum rc graph_value(struct graph *g, size_t bytes, int *out, struct err *e)
+int graph_add_value(struct graph *g, const struct graph_value *v)
 {
-    if (g->n_values == g->cap_values) {
-        int cap = g->cap_values == 0 ? 64 : 2 * g->cap_values;
-        struct graph_value *p = mem_realloc(g->values, (size_t)cap, sizeof *p);
+    if (g->n_values == g->max_values) {
+        int max = g->max_values == 0 ? 256 : 2 * g->max_values;
+        void *p = mem_realloc(g->values, (size_t)max, sizeof *g->values);
 
         if (p == NULL) {
-            return mem_raise(e, "the graph's values", (size_t)cap * sizeof *p);
+            g->out_of_memory = true;
+            return 0;
         }
         g->values = p;
-        g->cap_values = cap;
+        g->max_values = max;
     }
-    bytes = (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
-    g->values[g->n_values] = (struct graph_value){.bytes = bytes, .first = -1, .last = -1};
-    *out = g->n_values++;
-    return RC_OK;
+    g->values[g->n_values] = *v;
+    return g->n_values++;
 }
 
-static void graph_touch(struct graph *g, int value, int node)
+int graph_add_planned(struct graph *g, int n, int h, int w, int c, enum dtype type)
 {
-    struct graph_value *v = &g->values[value];
+    size_t bytes = (size_t)n * (size_t)h * (size_t)w * (size_t)c * dtype_size(type);
 
-    if (v->first < 0) {
-        v->first = node;
-    }
-    v->last = node;
+    return graph_add_value(
+        g, &(struct graph_value){.home = GRAPH_PLANNED, .bytes = bytes, .h = h, .w = w, .c = c});
 }
 
-enum rc graph_append(struct graph *g, struct device *dev, const struct op_desc *op,
-                     const struct graph_arg *args, int n_args, struct graph_node **out,
-                     struct err *e)
+int graph_add_at(struct graph *g, enum graph_home home, size_t at)
 {
-    struct graph_node node = {.op = *op,
-                              .n_args = n_args,
-                              .weights = GRAPH_NONE,
-                              .bias = GRAPH_NONE,
-                              .gamma = GRAPH_NONE,
-                              .ready = (size_t)-1};
-    enum rc rc = RC_OK;
+    return graph_add_value(g, &(struct graph_value){.home = home, .at = at, .constant = true});
+}
 
-    assert(n_args <= PLAN_MAX_ARGS);
-    if (g->n_nodes == g->cap_nodes) {
-        int cap = g->cap_nodes == 0 ? 64 : 2 * g->cap_nodes;
-        struct graph_node *p = mem_realloc(g->nodes, (size_t)cap, sizeof *p);
+struct graph_node *graph_add_node(struct graph *g, const struct graph_node *node)
+{
+    if (g->n_nodes == g->max_nodes) {
+        int max = g->max_nodes == 0 ? 128 : 2 * g->max_nodes;
+        void *p = mem_realloc(g->nodes, (size_t)max, sizeof *g->nodes);
 
         if (p == NULL) {
-            return mem_raise(e, "the graph's nodes", (size_t)cap * sizeof *p);
+            g->out_of_memory = true;
+            return NULL;
         }
         g->nodes = p;
-        g->cap_nodes = cap;
+        g->max_nodes = max;
     }
-    rc = plan_create(dev, op, &node.plan, e);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    for (int i = 0; i < n_args; i++) {
-        node.args[i] = args[i];
-        if (args[i].kind == ARG_VALUE) {
-            graph_touch(g, args[i].index, g->n_nodes);
-        }
-    }
-    g->nodes[g->n_nodes] = node;
-    *out = &g->nodes[g->n_nodes++];
-    return RC_OK;
+    g->nodes[g->n_nodes] = *node;
+    return &g->nodes[g->n_nodes++];
 }
 
-static int graph_by_size(const void *a, const void *b, void *ctx)
+/* ---- the memory plan -------------------------------------------------------------------------- */
+
+static void find_uses(struct graph *g)
 {
-    const struct graph *g = ctx;
-    const struct graph_value *x = &g->values[*(const int *)a];
-    const struct graph_value *y = &g->values[*(const int *)b];
+    for (int v = 0; v < g->n_values; v++) {
+        g->values[v].first = g->n_nodes;
+        g->values[v].last = -1;
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct graph_node *node = &g->nodes[i];
+
+        for (int a = 0; a < node->n_args; a++) {
+            if (node->args[a] != GRAPH_NONE) {
+                struct graph_value *v = &g->values[node->args[a]];
+
+                v->first = v->last < 0 ? i : v->first;
+                v->last = i;
+            }
+        }
+    }
+}
+
+/* A value that is planned and used takes whole cache lines. */
+static size_t room(const struct graph_value *v)
+{
+    if (v->home != GRAPH_PLANNED || v->last < 0) {
+        return 0;
+    }
+    return (v->bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+}
+
+static size_t most_alive(const struct graph *g, int64_t *change)
+{
+    int64_t alive = 0;
+    int64_t most = 0;
+
+    for (int v = 0; v < g->n_values; v++) {
+        const struct graph_value *value = &g->values[v];
+        int64_t bytes = (int64_t)room(value);
+
+        if (bytes > 0) {
+            change[value->first] += bytes;
+            change[value->last + 1] -= bytes;
+        }
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        alive += change[i];
+        most = alive > most ? alive : most;
+    }
+    return (size_t)most;
+}
+
+/* qsort has no context: what is compared stands in the record. */
+struct rank {
+    size_t bytes;
+    int first, value;
+};
+
+static int larger_first(const void *a, const void *b)
+{
+    const struct rank *x = a;
+    const struct rank *y = b;
 
     if (x->bytes != y->bytes) {
         return x->bytes < y->bytes ? 1 : -1;
     }
-    return *(const int *)a - *(const int *)b;
+    return x->first != y->first ? (x->first > y->first ? 1 : -1) : x->value - y->value;
 }
 
-/* The lowest gap that holds value v among the placed values that live at the same time. placed is kept
- * in order of offset. */
-static size_t graph_fit(const struct graph *g, const int *placed, int n, int v)
+static bool overlap(const struct graph_value *a, const struct graph_value *b)
 {
-    const struct graph_value *x = &g->values[v];
-    size_t at = 0;
+    return a->first <= b->last && b->first <= a->last;
+}
 
-    for (int i = 0; i < n; i++) {
-        const struct graph_value *y = &g->values[placed[i]];
+/* The smallest gap that v fits into between the values placed at its time; placed is kept in order
+ * of place. Returns the place. */
+static size_t best_fit(const struct graph *g, const struct graph_value *v, const int *placed,
+                       int n_placed)
+{
+    size_t bytes = room(v);
+    size_t best = SIZE_MAX;
+    size_t best_gap = SIZE_MAX;
+    size_t end = 0; /* of what is placed so far, at v's time */
 
-        if (y->last < x->first || y->first > x->last) {
+    for (int i = 0; i < n_placed; i++) {
+        const struct graph_value *other = &g->values[placed[i]];
+
+        if (!overlap(v, other)) {
             continue;
         }
-        if (y->offset >= at + x->bytes) {
-            break;
+        if (other->at >= end && other->at - end >= bytes && other->at - end < best_gap) {
+            best = end;
+            best_gap = other->at - end;
         }
-        if (y->offset + y->bytes > at) {
-            at = y->offset + y->bytes;
+        if (other->at + room(other) > end) {
+            end = other->at + room(other);
         }
     }
-    return at;
+    return best != SIZE_MAX ? best : end;
 }
 
-static void graph_insert(const struct graph *g, int *placed, int n, int v)
+static void insert_by_place(const struct graph *g, int *placed, int n_placed, int value)
 {
-    int i = n;
+    int i = n_placed;
 
-    while (i > 0 && g->values[placed[i - 1]].offset > g->values[v].offset) {
+    while (i > 0 && g->values[placed[i - 1]].at > g->values[value].at) {
         placed[i] = placed[i - 1];
         i--;
     }
-    placed[i] = v;
+    placed[i] = value;
 }
 
-static void graph_bound(struct graph *g)
+static void place_all(struct graph *g, const struct rank *order, int n, int *placed)
 {
-    for (int t = 0; t < g->n_nodes; t++) {
-        size_t alive = 0;
+    g->planned_bytes = 0;
+    for (int i = 0; i < n; i++) {
+        struct graph_value *v = &g->values[order[i].value];
 
-        for (int v = 0; v < g->n_values; v++) {
-            if (g->values[v].first >= 0 && g->values[v].first <= t && g->values[v].last >= t) {
-                alive += g->values[v].bytes;
-            }
-        }
-        if (alive > g->lower_bound) {
-            g->lower_bound = alive;
+        v->at = best_fit(g, v, placed, i);
+        insert_by_place(g, placed, i, order[i].value);
+        if (v->at + room(v) > g->planned_bytes) {
+            g->planned_bytes = v->at + room(v);
         }
     }
 }
 
 enum rc graph_plan_memory(struct graph *g, struct err *e)
 {
-    size_t n = (size_t)g->n_values;
-    int *order = mem_calloc(2 * n, sizeof *order);
-    int *placed = NULL;
-    int n_placed = 0;
+    size_t n_values = (size_t)g->n_values;
+    struct rank *order = mem_calloc(n_values, sizeof *order);
+    int *placed = mem_calloc(n_values, sizeof *placed);
+    int64_t *change = mem_calloc((size_t)g->n_nodes + 1, sizeof *change);
+    enum rc rc = RC_OK;
+    int n = 0;
 
-    if (order == NULL) {
-        return mem_raise(e, "a memory plan", 2 * n * sizeof *order);
+    if (order == NULL || placed == NULL || change == NULL) {
+        rc = mem_raise(e, "memory plan", n_values * sizeof *order);
+        goto out;
     }
-    placed = order + n;
-    for (int i = 0; i < g->n_values; i++) {
-        order[i] = i;
-    }
-    qsort_r(order, n, sizeof *order, graph_by_size, g);
-    for (int i = 0; i < g->n_values; i++) {
-        struct graph_value *v = &g->values[order[i]];
+    find_uses(g);
+    g->lower_bound = most_alive(g, change);
+    for (int v = 0; v < g->n_values; v++) {
+        size_t bytes = room(&g->values[v]);
 
-        if (v->first < 0) {
-            continue;
-        }
-        v->offset = graph_fit(g, placed, n_placed, order[i]);
-        graph_insert(g, placed, n_placed++, order[i]);
-        if (v->offset + v->bytes > g->plan_bytes) {
-            g->plan_bytes = v->offset + v->bytes;
+        if (bytes > 0) {
+            order[n++] = (struct rank){bytes, g->values[v].first, v};
         }
     }
-    graph_bound(g);
+    qsort(order, (size_t)n, sizeof *order, larger_first);
+    place_all(g, order, n, placed);
+out:
     mem_free(order);
-    return RC_OK;
-}
-
-void graph_resize(struct graph *g, int value, size_t bytes)
-{
-    g->values[value].bytes = (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+    mem_free(placed);
+    mem_free(change);
+    return rc;
 }

@@ -1,101 +1,321 @@
 #include "common/nn/net.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/nn/net_impl.h"
 
-static const float bn_eps = 1e-5f;
+enum { SIZE_MIN = 8, SIZE_MAX_PX = 4096, BATCH_MAX = 65536 };
 
-static enum rc net_io(struct net *n, enum graph_io io, size_t bytes, const char *what,
-                      struct err *e)
+static enum rc check(const struct net_config *c, struct err *e)
 {
-    void *p = NULL;
-    enum rc rc = device_alloc(n->dev, bytes, what, &p, e);
+    const char *name = c->model.family != NULL ? c->model.family->name : "?";
+    int last = c->size;
 
+    if (c->size < SIZE_MIN || c->size > SIZE_MAX_PX) {
+        return err_raise(e, RC_INVAL, "network %s: size %d px is outside %d to %d", name, c->size,
+                         SIZE_MIN, SIZE_MAX_PX);
+    }
+    if (c->batch < 1 || c->batch > BATCH_MAX) {
+        return err_raise(e, RC_INVAL, "network %s: batch %d is outside 1 to %d", name, c->batch,
+                         BATCH_MAX);
+    }
+    if (c->type != DT_F32 && c->type != DT_BF16) {
+        return err_raise(e, RC_INVAL, "network %s: type %s (f32 or bf16 expected)", name,
+                         dtype_name(c->type));
+    }
+    for (int s = c->model.family->stem == NN_STEM_RS ? 4 : 2; s > 1; s /= 2) {
+        last = (last - 1) / 2 + 1;
+    }
+    for (int s = 1; s < c->model.family->stages; s++) {
+        last = (last - 1) / 2 + 1;
+    }
+    if (c->training && c->batch * last * last < 2) {
+        return err_raise(e, RC_INVAL,
+                         "network %s: batch %d at %d px leaves one value a channel in the last "
+                         "stage, too few for batch norm: take a larger batch or size",
+                         name, c->batch, c->size);
+    }
+    return RC_OK;
+}
+
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+/* Convolutions that pack weights have a state of their own. */
+static bool stateless(enum op_kind kind)
+{
+    return kind != OP_CONV && kind != OP_CONV_BWD_DATA;
+}
+
+static struct plan *find_plan(const struct net *n, int node)
+{
+    const struct op_desc *op = &n->graph.nodes[node].op;
+
+    for (int i = 0; i < node && stateless(op->kind); i++) {
+        if (memcmp(&n->graph.nodes[i].op, op, sizeof *op) == 0) {
+            return n->plans[i];
+        }
+    }
+    return NULL;
+}
+
+static bool shared(const struct net *n, int node)
+{
+    for (int i = 0; i < node; i++) {
+        if (n->plans[i] == n->plans[node]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum rc create_plans(struct net *n, struct err *e)
+{
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        struct graph_node *node = &n->graph.nodes[i];
+
+        n->plans[i] = find_plan(n, i);
+        if (n->plans[i] == NULL) {
+            enum rc rc = plan_create(n->dev, &node->op, &n->plans[i], e);
+
+            if (rc != RC_OK) {
+                return rc;
+            }
+        }
+        n->describe[i] = mem_sprintf("%s: %s", node->name, plan_describe(n->plans[i]));
+        if (n->describe[i] == NULL) {
+            return mem_raise(e, "descriptions of plans", 0);
+        }
+        if (node->op.kind == OP_BN_ACT) {
+            n->graph.values[node->args[6]].bytes = plan_saved_bytes(n->plans[i]);
+        }
+    }
+    return RC_OK;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static enum rc alloc_device(struct net *n, struct err *e)
+{
+    size_t stats = n->params->n_total - n->params->n_trainable;
+    void *p = NULL;
+    enum rc rc = device_alloc(n->dev, n->graph.planned_bytes, "activations", &n->planned, e);
+
+    for (int i = 0; i < BUFFER_N && rc == RC_OK; i++) {
+        if (n->graph.buffer_bytes[i] > 0) {
+            rc = device_alloc(n->dev, n->graph.buffer_bytes[i], "inputs and outputs",
+                              &n->buffers[i], e);
+        }
+    }
     if (rc == RC_OK) {
-        n->io[io] = p;
-        n->io_bytes[io] = bytes;
+        rc = device_alloc(n->dev, n->graph.affine_floats * sizeof(float), "folded BN", &p, e);
+        n->affine = p;
+    }
+    if (rc == RC_OK && n->config.training) {
+        rc = device_alloc(n->dev, stats * sizeof(float), "batch statistics", &p, e);
+        n->stats = rc == RC_OK ? p : NULL;
     }
     return rc;
 }
 
-static enum rc net_buffers(struct net *n, struct err *e)
+static enum rc alloc_host(struct net *n, struct err *e)
 {
-    size_t batch = (size_t)n->c.batch;
-    size_t pixels = batch * (size_t)n->c.size * (size_t)n->c.size * (size_t)n->c.model.in_channels;
-    size_t classes = (size_t)n->c.model.classes;
-    size_t floats = n->params->n_total * sizeof(float);
-    void *p = NULL;
-    enum rc rc = device_alloc(n->dev, n->graph.plan_bytes, "activations", &p, e);
+    size_t nodes = (size_t)n->graph.n_nodes;
+    size_t stats = n->params->n_total - n->params->n_trainable;
 
-    n->memory = p;
+    n->args = mem_calloc(nodes, sizeof *n->args);
+    n->watermark = mem_calloc(nodes, sizeof *n->watermark);
+    n->seconds = mem_calloc(nodes, sizeof *n->seconds);
+    n->host_logits = mem_calloc(1, n->graph.buffer_bytes[BUFFER_LOGITS]);
+    n->host_stats = mem_calloc(2 * stats, sizeof *n->host_stats);
+    n->unbiased = mem_calloc(stats, sizeof *n->unbiased);
+    if (n->args == NULL || n->watermark == NULL || n->seconds == NULL || n->host_logits == NULL ||
+        n->host_stats == NULL || n->unbiased == NULL) {
+        return mem_raise(e, "network", nodes * sizeof *n->args);
+    }
+    return RC_OK;
+}
+
+static void *place(const struct net *n, const struct graph_value *v)
+{
+    switch (v->home) {
+    case GRAPH_PLANNED:
+        return (char *)n->planned + v->at;
+    case GRAPH_PARAM:
+        return n->bound_params == NULL ? NULL : n->bound_params + v->at;
+    case GRAPH_GRAD:
+        return n->bound_grads == NULL ? NULL : n->bound_grads + v->at;
+    case GRAPH_STATS:
+        return n->stats + v->at;
+    case GRAPH_AFFINE:
+        return n->affine + v->at;
+    case GRAPH_BUFFER:
+        return (char *)n->buffers[v->at] + v->skip;
+    }
+    assert(!"a home of values");
+    return NULL;
+}
+
+static void resolve_args(struct net *n)
+{
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        const struct graph_node *node = &n->graph.nodes[i];
+
+        for (int a = 0; a < node->n_args; a++) {
+            n->args[i][a] =
+                node->args[a] == GRAPH_NONE ? NULL : place(n, &n->graph.values[node->args[a]]);
+        }
+    }
+}
+
+void net_bind(struct net *n, float *params, float *grads)
+{
+    assert(n->config.training);
+    n->bound_params = params;
+    n->bound_grads = grads;
+    resolve_args(n);
+}
+
+/* Unfused training multiplies by a scale of 1 (its shift is the bias itself). */
+static enum rc fill_ones(struct net *n, struct err *e)
+{
+    size_t floats = n->graph.affine_floats;
+    float *ones = mem_calloc(floats, sizeof *ones);
+    enum rc rc;
+
+    if (ones == NULL) {
+        return mem_raise(e, "scales", floats * sizeof *ones);
+    }
+    for (size_t i = 0; i < floats; i++) {
+        ones[i] = 1.0F;
+    }
+    rc = device_upload(n->dev, NULL, n->affine, ones, floats * sizeof *ones, e);
     if (rc == RC_OK) {
-        rc = net_io(n, IO_PIXELS, pixels, "pixels", e);
+        rc = device_sync(n->dev, NULL, e);
     }
-    if (rc == RC_OK) {
-        p = NULL;
-        rc = device_alloc(n->dev, floats, "parameters", &p, e);
-        n->weights = p;
+    mem_free(ones);
+    return rc;
+}
+
+/* ---- buckets and statistics ------------------------------------------------------------------ */
+
+/* Weights lie in forward order, so they are completed from the end: after each node, from where. */
+static enum rc find_watermarks(struct net *n, struct err *e)
+{
+    const struct params *p = n->params;
+    bool *done = mem_calloc((size_t)p->n_views, sizeof *done);
+    int view = p->n_views - 1;
+    size_t mark = p->n_decayed;
+
+    if (done == NULL) {
+        return mem_raise(e, "buckets", (size_t)p->n_views);
     }
-    if (rc != RC_OK || !n->c.training) {
-        return rc;
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        const struct graph_node *node = &n->graph.nodes[i];
+
+        if (node->op.kind == OP_CONV_BWD_WEIGHTS) {
+            done[node->weight - p->views] = true;
+        }
+        while (view >= 0 && (p->views[view].kind != PARAM_WEIGHT || done[view])) {
+            mark = p->views[view].kind == PARAM_WEIGHT ? p->views[view].offset : mark;
+            view--;
+        }
+        n->watermark[i] = mark;
     }
-    p = NULL;
-    rc = device_alloc(n->dev, floats, "gradients", &p, e);
-    n->grads = p;
-    if (rc == RC_OK) {
-        rc = net_io(n, IO_TARGET, batch * classes * sizeof(float), "targets", e);
+    mem_free(done);
+    return RC_OK;
+}
+
+static void find_unbiased(struct net *n)
+{
+    size_t start = n->params->n_trainable;
+
+    for (int i = 0; i < n->graph.n_forward; i++) {
+        const struct graph_node *node = &n->graph.nodes[i];
+
+        if (node->op.kind == OP_BN_ACT) {
+            const struct op_map *o = &node->op.u.map;
+            double count = (double)o->n * o->h * o->w;
+
+            for (int c = 0; c < o->c; c++) {
+                n->unbiased[node->bn[2].offset - start + (size_t)c] = 1.0;
+                n->unbiased[node->bn[3].offset - start + (size_t)c] = count / (count - 1.0);
+            }
+        }
     }
-    if (rc == RC_OK) {
-        rc = net_io(n, IO_WEIGHT, batch * sizeof(float), "loss weights", e);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static enum rc build(struct net *n, bool fused, struct err *e)
+{
+    struct net_build b = {
+        &n->graph, n->params, &n->config,
+        device_input_channels(n->dev, n->config.model.in_channels, n->config.type), fused};
+    enum rc rc = RC_OK;
+
+    net_forward_build(&b);
+    if (n->config.training && !n->graph.out_of_memory) {
+        rc = net_backward_build(&b, e);
     }
-    if (rc == RC_OK) {
-        rc = net_io(n, IO_LOSS, batch * sizeof(float), "losses", e);
+    if (rc == RC_OK && n->graph.out_of_memory) {
+        rc = mem_raise(e, "graph of the network", 0);
     }
-    if (rc == RC_OK) {
-        rc = net_io(n, IO_KEEP, (size_t)n->blocks * batch * sizeof(float), "drop-path masks", e);
+    return rc;
+}
+
+enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused,
+                        struct net **out, struct err *e)
+{
+    struct net *n = mem_calloc(1, sizeof *n);
+    enum rc rc = RC_OK;
+
+    if (n == NULL) {
+        return mem_raise(e, "network", sizeof *n);
     }
-    if (rc == RC_OK) {
-        rc = net_io(n, IO_DROPOUT, (size_t)n->features * batch * sizeof(float), "dropout masks", e);
+    n->dev = dev;
+    n->config = *c;
+    rc = params_create(&c->model, &n->params, e);
+    rc = rc != RC_OK ? rc : check(c, e);
+    rc = rc != RC_OK ? rc : build(n, fused, e);
+    if (rc != RC_OK) {
+        goto out;
     }
+    n->plans = mem_calloc((size_t)n->graph.n_nodes, sizeof *n->plans);
+    n->describe = mem_calloc((size_t)n->graph.n_nodes, sizeof *n->describe);
+    if (n->plans == NULL || n->describe == NULL) {
+        rc = mem_raise(e, "plans", (size_t)n->graph.n_nodes * sizeof *n->plans);
+        goto out;
+    }
+    rc = create_plans(n, e);
+    rc = rc != RC_OK ? rc : graph_plan_memory(&n->graph, e);
+    rc = rc != RC_OK ? rc : alloc_host(n, e);
+    rc = rc != RC_OK ? rc : alloc_device(n, e);
+    rc = rc != RC_OK ? rc : fill_ones(n, e);
+    rc = rc != RC_OK ? rc : find_watermarks(n, e);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    find_unbiased(n);
+    resolve_args(n);
+    *out = n;
+    n = NULL; /* now the caller's */
+out:
+    net_destroy(n);
     return rc;
 }
 
 enum rc net_create(struct device *dev, const struct net_config *c, struct net **out, struct err *e)
 {
-    struct net *n = NULL;
-    enum rc rc = RC_OK;
+    struct err refused = {0};
+    enum rc rc = net_create_with(dev, c, true, out, &refused);
 
-    if (c->size < 8 || c->batch < 1) {
-        return err_raise(e, RC_INVAL, "a network for %d images of %d px: expected at least 1 and 8",
-                         c->batch, c->size);
+    if (rc == RC_UNSUPPORTED) {
+        return net_create_with(dev, c, false, out, e);
     }
-    n = mem_calloc(1, sizeof *n);
-    if (n == NULL) {
-        return mem_raise(e, "a network", sizeof *n);
-    }
-    n->c = *c;
-    n->dev = dev;
-    rc = params_create(&c->model, &n->params, e);
-    if (rc == RC_OK) {
-        rc = net_build(n, e);
-    }
-    if (rc == RC_OK) {
-        rc = net_buffers(n, e);
-    }
-    if (rc != RC_OK) {
-        net_destroy(n);
-        return rc;
-    }
-    for (int i = 0; i < n->graph.n_nodes; i++) {
-        n->packed += plan_packed_bytes(n->graph.nodes[i].plan);
-        n->flops += plan_flops(n->graph.nodes[i].plan);
-    }
-    *out = n;
-    return RC_OK;
+    return rc == RC_OK ? RC_OK : err_raise(e, rc, "%s", refused.msg);
 }
 
 void net_destroy(struct net *n)
@@ -103,234 +323,34 @@ void net_destroy(struct net *n)
     if (n == NULL) {
         return;
     }
-    graph_release(&n->graph);
-    for (int i = 0; i < IO_N; i++) {
-        device_free(n->dev, n->io[i]);
+    for (int i = n->graph.n_nodes - 1; i >= 0 && n->plans != NULL; i--) {
+        if (n->plans[i] != NULL && !shared(n, i)) {
+            plan_destroy(n->plans[i]);
+        }
     }
-    device_free(n->dev, n->memory);
-    device_free(n->dev, n->weights);
-    device_free(n->dev, n->grads);
+    for (int i = 0; i < n->graph.n_nodes && n->describe != NULL; i++) {
+        mem_free(n->describe[i]);
+    }
+    for (int i = 0; i < BUFFER_N; i++) {
+        device_free(n->dev, n->buffers[i]);
+    }
+    device_free(n->dev, n->planned);
+    device_free(n->dev, n->affine);
+    device_free(n->dev, n->stats);
+    mem_free(n->plans);
+    mem_free(n->describe);
+    mem_free(n->args);
+    mem_free(n->watermark);
+    mem_free(n->seconds);
+    mem_free(n->host_logits);
+    mem_free(n->host_stats);
+    mem_free(n->unbiased);
+    graph_release(&n->graph);
     params_destroy(n->params);
-    mem_free(n->stats);
     mem_free(n);
 }
 
-/* BN as scale and shift of the convolution before it: w*scale, shift. */
-static void net_fold(const float *params, const struct graph_node *node, int k, float *scale,
-                     float *shift)
-{
-    for (int i = 0; i < k; i++) {
-        float rstd = 1.0f / sqrtf(params[node->var + i] + bn_eps);
-
-        scale[i] = params[node->gamma + i] * rstd;
-        shift[i] = params[node->beta + i] - params[node->mean + i] * scale[i];
-    }
-}
-
-static enum rc net_pack(struct net *n, const float *params, struct graph_node *node, struct err *e)
-{
-    enum { MAX_K = 8192 };
-    float fold[2 * MAX_K];
-    int k = node->op.u.conv.k;
-
-    if (node->weights < 0) {
-        return RC_OK;
-    }
-    if (node->gamma >= 0) {
-        if (k > MAX_K) {
-            return err_raise(e, RC_INVAL, "%d channels are more than %d", k, MAX_K);
-        }
-        net_fold(params, node, k, fold, fold + k);
-        return plan_pack(node->plan, n->weights + node->weights, fold + k, fold, e);
-    }
-    return plan_pack(node->plan, n->weights + node->weights,
-                     node->bias >= 0 ? n->weights + node->bias : NULL, NULL, e);
-}
-
-enum rc net_load(struct net *n, const float *params, struct err *e)
-{
-    enum rc rc =
-        device_upload(n->dev, NULL, n->weights, params, n->params->n_total * sizeof *params, e);
-
-    for (int i = 0; i < n->graph.n_nodes && rc == RC_OK; i++) {
-        rc = net_pack(n, params, &n->graph.nodes[i], e);
-    }
-    return rc;
-}
-
-static void *net_address(const struct net *n, const struct graph_arg *a)
-{
-    switch (a->kind) {
-    case ARG_NULL:
-        break;
-    case ARG_VALUE:
-        return n->memory + n->graph.values[a->index].offset;
-    case ARG_PARAM:
-        return n->weights + a->offset;
-    case ARG_GRAD:
-        return n->grads + a->offset;
-    case ARG_IO:
-        return n->io[a->index] + a->offset;
-    }
-    return NULL;
-}
-
-static enum rc net_run(struct net *n, struct err *e)
-{
-    enum rc rc = RC_OK;
-
-    for (int i = 0; i < n->graph.n_nodes && rc == RC_OK; i++) {
-        struct graph_node *node = &n->graph.nodes[i];
-        void *args[PLAN_MAX_ARGS] = {NULL};
-        double t = n->profile ? clock_now() : 0;
-
-        for (int a = 0; a < node->n_args; a++) {
-            args[a] = net_address(n, &node->args[a]);
-        }
-        rc = plan_run(node->plan, args, e);
-        if (n->profile && rc == RC_OK) {
-            rc = device_sync(n->dev, NULL, e);
-            node->seconds += clock_now() - t;
-        }
-    }
-    return rc;
-}
-
-static enum rc net_download_logits(struct net *n, float *logits, struct err *e)
-{
-    size_t count = (size_t)n->c.batch * (size_t)n->c.model.classes;
-    const char *src = n->memory + n->graph.values[n->logits].offset;
-    uint16_t *half = (uint16_t *)logits + count; /* the upper half of logits, widened in place */
-    enum rc rc = RC_OK;
-
-    if (n->c.type == DT_F32) {
-        rc = device_download(n->dev, NULL, logits, src, count * sizeof *logits, e);
-        return rc == RC_OK ? device_sync(n->dev, NULL, e) : rc;
-    }
-    rc = device_download(n->dev, NULL, half, src, count * sizeof *half, e);
-    if (rc == RC_OK) {
-        rc = device_sync(n->dev, NULL, e);
-    }
-    for (size_t i = 0; rc == RC_OK && i < count; i++) {
-        logits[i] = bf16_to_f32(half[i]);
-    }
-    return rc;
-}
-
-enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct err *e)
-{
-    enum rc rc = device_upload(n->dev, NULL, n->io[IO_PIXELS], pixels, n->io_bytes[IO_PIXELS], e);
-
-    if (rc == RC_OK) {
-        rc = net_run(n, e);
-    }
-    return rc == RC_OK ? net_download_logits(n, logits, e) : rc;
-}
-
-void net_softmax(const float *logits, int rows, int classes, float *probs)
-{
-    for (int r = 0; r < rows; r++) {
-        const float *x = logits + (size_t)r * (size_t)classes;
-        float *p = probs + (size_t)r * (size_t)classes;
-        double max = -INFINITY;
-        double sum = 0;
-
-        for (int k = 0; k < classes; k++) {
-            max = (double)x[k] > max ? (double)x[k] : max;
-        }
-        for (int k = 0; k < classes; k++) {
-            sum += exp((double)x[k] - max);
-        }
-        for (int k = 0; k < classes; k++) {
-            p[k] = (float)(exp((double)x[k] - max) / sum);
-        }
-    }
-}
-
-/* A mask: the caller's, or ones. */
-static enum rc net_mask(struct net *n, enum graph_io io, const float *mask, struct err *e)
-{
-    float *p = (float *)(void *)n->io[io];
-
-    if (mask != NULL) {
-        return device_upload(n->dev, NULL, p, mask, n->io_bytes[io], e);
-    }
-    for (size_t i = 0; i < n->io_bytes[io] / sizeof *p; i++) {
-        p[i] = 1;
-    }
-    return RC_OK;
-}
-
-static enum rc net_feed(struct net *n, const uint8_t *pixels, const struct net_targets *t,
-                        struct err *e)
-{
-    enum rc rc = device_upload(n->dev, NULL, n->io[IO_PIXELS], pixels, n->io_bytes[IO_PIXELS], e);
-
-    if (rc == RC_OK) {
-        rc = device_upload(n->dev, NULL, n->io[IO_TARGET], t->target, n->io_bytes[IO_TARGET], e);
-    }
-    if (rc == RC_OK) {
-        rc = device_upload(n->dev, NULL, n->io[IO_WEIGHT], t->weight, n->io_bytes[IO_WEIGHT], e);
-    }
-    if (rc == RC_OK) {
-        rc = net_mask(n, IO_KEEP, t->keep, e);
-    }
-    if (rc == RC_OK) {
-        rc = net_mask(n, IO_DROPOUT, t->dropout, e);
-    }
-    if (rc == RC_OK) {
-        rc = device_zero(n->dev, NULL, n->grads, n->params->n_total * sizeof *n->grads, e);
-    }
-    return rc;
-}
-
-/* This micro-batch's gradients and statistics join the caller's. */
-static void net_accumulate(struct net *n, float *grads)
-{
-    for (int i = 0; i < n->n_stats; i++) {
-        const struct net_stats *s = &n->stats[i];
-
-        for (size_t c = 0; c < s->c; c++) {
-            n->grads[s->var + c] = (float)((double)n->grads[s->var + c] * s->unbias);
-        }
-    }
-    for (size_t i = 0; i < n->params->n_total; i++) {
-        grads[i] += n->grads[i];
-    }
-}
-
-enum rc net_train(struct net *n, const uint8_t *pixels, const struct net_targets *t, float *grads,
-                  float *loss, float *logits, struct err *e)
-{
-    enum rc rc = net_feed(n, pixels, t, e);
-
-    if (rc == RC_OK) {
-        rc = net_run(n, e);
-    }
-    if (rc == RC_OK) {
-        rc = device_download(n->dev, NULL, loss, n->io[IO_LOSS], n->io_bytes[IO_LOSS], e);
-    }
-    if (rc == RC_OK && logits != NULL) {
-        rc = net_download_logits(n, logits, e);
-    }
-    if (rc == RC_OK) {
-        rc = device_sync(n->dev, NULL, e);
-    }
-    if (rc == RC_OK) {
-        net_accumulate(n, grads);
-        if (n->bucket != NULL) {
-            rc = n->bucket(n->bucket_ctx, 0, n->params->n_total, e);
-        }
-    }
-    return rc;
-}
-
-void net_on_bucket(struct net *n, net_bucket_fn *fn, void *ctx, size_t bucket_floats)
-{
-    n->bucket = fn;
-    n->bucket_ctx = ctx;
-    n->bucket_floats = bucket_floats;
-}
+/* ---- what it is ------------------------------------------------------------------------------ */
 
 const struct params *net_params(const struct net *n)
 {
@@ -339,33 +359,58 @@ const struct params *net_params(const struct net *n)
 
 int net_blocks(const struct net *n)
 {
-    return n->blocks;
+    return nn_family_blocks(n->params->model.family);
 }
 
 int net_features(const struct net *n)
 {
-    return n->features;
+    return nn_family_features(n->params->model.family);
 }
 
 void net_memory(const struct net *n, struct net_memory *out)
 {
-    *out = (struct net_memory){n->graph.plan_bytes, n->graph.lower_bound, n->packed, 0};
+    *out = (struct net_memory){.activations = n->graph.planned_bytes,
+                               .lower_bound = n->graph.lower_bound};
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        out->weights += shared(n, i) ? 0 : plan_packed_bytes(n->plans[i]);
+    }
+    for (int i = 0; i < BUFFER_N; i++) {
+        out->buffers += n->graph.buffer_bytes[i];
+    }
 }
 
 double net_flops(const struct net *n)
 {
-    return n->flops;
+    double flops = 0;
+
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        flops += plan_flops(n->plans[i]);
+    }
+    return flops;
+}
+
+static bool finite_view(const float *grads, const struct param_view *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        if (!isfinite(grads[v->offset + i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 const char *net_find_nonfinite(const struct net *n, const float *grads)
 {
-    for (int v = 0; v < n->params->n_views; v++) {
-        const struct param_view *view = &n->params->views[v];
+    const struct params *p = n->params;
 
-        for (size_t i = 0; i < view->n; i++) {
-            if (!isfinite(grads[view->offset + i])) {
-                return view->name;
-            }
+    for (int i = 0; i < p->n_views; i++) {
+        if (p->views[i].offset >= p->n_trainable && !finite_view(grads, &p->views[i])) {
+            return p->views[i].name;
+        }
+    }
+    for (int i = p->n_views - 1; i >= 0; i--) {
+        if (p->views[i].offset < p->n_trainable && !finite_view(grads, &p->views[i])) {
+            return p->views[i].name;
         }
     }
     return NULL;
@@ -378,15 +423,15 @@ int net_plans(const struct net *n)
 
 const char *net_plan_describe(const struct net *n, int i)
 {
-    return plan_describe(n->graph.nodes[i].plan);
+    return n->describe[i];
 }
 
 void net_profile(struct net *n, bool on)
 {
-    n->profile = on;
+    n->profiled = on;
 }
 
 double net_plan_seconds(const struct net *n, int i)
 {
-    return n->graph.nodes[i].seconds;
+    return n->seconds[i];
 }

@@ -21,6 +21,8 @@ struct net_config {
     int size;            /* square input */
     enum dtype type;     /* of activations and packed weights: DT_F32, DT_BF16 */
     bool training;       /* BN by batch statistics, saved activations, backward */
+    bool with_keep;        /* training: net_targets.keep is applied (stochastic depth) */
+    bool with_dropout;     /* training: net_targets.dropout is applied */
     float mean[3], std[3]; /* of pixel/255; index by channel */
 };
 
@@ -28,8 +30,8 @@ struct net_config {
 struct net_targets {
     const float *target;   /* (batch, classes) soft labels, smoothed already */
     const float *weight;   /* (batch) of each row's loss; 0 masks a row */
-    const float *keep;     /* (blocks, batch) stochastic depth: 0 or 1/(1-rate); NULL: off */
-    const float *dropout;  /* (batch, features) 0 or 1/(1-rate); NULL: off */
+    const float *keep;     /* (blocks, batch) stochastic depth: 0 or 1/(1-rate); with_keep only */
+    const float *dropout;  /* (batch, features) 0 or 1/(1-rate); with_dropout only */
 };
 
 /** Compile the plans for dev (borrowed). RC_NOMEM, RC_LIB, RC_INVAL (size too small, named). */
@@ -37,8 +39,7 @@ NODISCARD enum rc net_create(struct device *dev, const struct net_config *c, str
                              struct err *e);
 void net_destroy(struct net *n);
 
-/** Pack f32 parameters (host, n_total floats) into the plans: inference folds BN. Call after each
- * change of the parameters. */
+/** Inference: pack f32 parameters (host, n_total floats) into the plans, BN folded. */
 NODISCARD enum rc net_load(struct net *n, const float *params, struct err *e);
 
 /** Inference: pixels (batch, size, size, channels) u8 on the host -> logits (batch, classes) f32 on
@@ -48,20 +49,32 @@ NODISCARD enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits,
 /** Softmax of logits rows in f64, stored f32: what labels are made of. */
 void net_softmax(const float *logits, int rows, int classes, float *probs);
 
+/* ---- training ------------------------------------------------------------------------------ */
+
+/** Where parameters and gradients live: device memory of n_total floats each, borrowed. Before the
+ * first net_refresh and net_train. */
+void net_bind(struct net *n, float *params, float *grads);
+
+/** Pack the bound parameters into the plans: after each change of them. */
+NODISCARD enum rc net_refresh(struct net *n, struct err *e);
+
 /**
- * Training: forward, loss and backward of one micro-batch (one BN group).
- * grads  (n_total) on the host: trainable gradients of sum(loss) are added; the BN part gets this
- *        batch's mean and unbiased variance added
- * loss   (batch) each row's weighted loss; logits (batch, classes) or NULL
- * RC_CORRUPT a loss or gradient that is not finite is the trainer's check, not this one's
+ * Forward, loss and backward of one micro-batch (one BN group). The bound gradients are added to:
+ * the trainables' by d sum(loss), their BN part by this batch's mean and unbiased variance.
+ * loss   (batch) host: each row's weighted loss; logits (batch, classes) host, or NULL
+ * RC_OK says nothing of finiteness: that is the trainer's check.
  */
 NODISCARD enum rc net_train(struct net *n, const uint8_t *pixels, const struct net_targets *t,
-                            float *grads, float *loss, float *logits, struct err *e);
+                            float *loss, float *logits, struct err *e);
 
-/** Called as soon as gradients of params [from, to) will not change any more in this backward pass
- * (buckets, from the last layer to the first); NULL switches it off. */
+/** Called as soon as gradients of params [from, to) will not change any more in this backward pass:
+ * buckets of at least bucket_floats weights, from the last layer to the first, then the rest
+ * (biases, BN, statistics). Equal boundaries on every rank. NULL switches it off. */
 typedef enum rc net_bucket_fn(void *ctx, size_t from, size_t to, struct err *e);
 void net_on_bucket(struct net *n, net_bucket_fn *fn, void *ctx, size_t bucket_floats);
+/** Call for the buckets that net_train has not called for yet: all of them when it did not run
+ * (a rank without a micro-batch), what is left when it failed. */
+NODISCARD enum rc net_flush_buckets(struct net *n, struct err *e);
 
 const struct params *net_params(const struct net *n);
 int net_blocks(const struct net *n);   /* rows of net_targets.keep */
@@ -71,12 +84,14 @@ struct net_memory {
     size_t activations; /* bytes of the memory plan */
     size_t lower_bound; /* most bytes alive at once: no plan can need less */
     size_t weights;     /* packed copies */
-    size_t scratch;
+    size_t buffers;     /* pixels, targets, logits */
 };
 void net_memory(const struct net *n, struct net_memory *out);
 double net_flops(const struct net *n); /* of one run (forward, or forward and backward) */
 
-/** The name of the first layer whose gradient in grads is not finite, or NULL. */
+/** Where the first thing that is not finite stands in grads (host, n_total): a BN's batch statistics
+ * in forward order (the forward pass went wrong there), else a gradient from the last layer to the
+ * first; NULL when all is finite. */
 const char *net_find_nonfinite(const struct net *n, const float *grads);
 
 /** A line per plan: name, shape, implementation; for --profile and the no-`ref`-code test. */

@@ -1,41 +1,54 @@
-/** The executable network's parts, shared by its builder and its runner. Private to common/nn. */
+/**
+ * The executable network from within: the builder of forward nodes, the builder of backward nodes,
+ * the network itself.
+ */
 #ifndef PRECEPTOR_NET_IMPL_H
 #define PRECEPTOR_NET_IMPL_H
 
 #include "common/nn/graph_impl.h"
 #include "common/nn/net.h"
 
-/** A BN layer of a training network: where its batch statistics land after the forward pass. */
-struct net_stats {
-    size_t mean, var; /* offsets in the parameter layout */
-    double unbias;    /* n/(n-1) */
-    size_t c;
+struct net_build {
+    struct graph *graph;
+    const struct params *params;
+    const struct net_config *config;
+    int input_channels; /* what the device wants of the first layer's input */
+    bool fused;         /* bias and ReLU within the convolution; else OP_BN_INFER behind it */
 };
+
+/** Emit the forward pass; for training also the loss (net_forward.c). */
+void net_forward_build(const struct net_build *b);
+/** Emit the backward pass of the nodes that are there (net_backward.c). RC_NOMEM. */
+NODISCARD enum rc net_backward_build(const struct net_build *b, struct err *e);
 
 struct net {
-    struct net_config c;
     struct device *dev;
+    struct net_config config;
     struct params *params;
     struct graph graph;
-    int n_forward; /* nodes of the forward pass; the loss is the last of them in training */
-    int logits;    /* value */
-    int blocks, features, in_channels;
-    struct net_stats *stats;
-    int n_stats;
-    char *memory;      /* the memory plan */
-    float *weights;    /* device copy of the parameters */
-    float *grads;      /* device gradients; BN part: this batch's statistics */
-    char *io[IO_N];
-    size_t io_bytes[IO_N];
-    size_t packed;
-    double flops;
-    bool profile;
-    net_bucket_fn *bucket;
+    struct plan **plans;       /* of each node; nodes of equal stateless operations share one */
+    char **describe;           /* of each node */
+    void *(*args)[PLAN_MAX_ARGS]; /* of each node: device pointers */
+    size_t *watermark;         /* of each node: weights from here on are complete after it */
+    double *seconds;           /* of each node, while profiled */
+    bool profiled;
+    void *planned;             /* device: the memory plan */
+    void *buffers[BUFFER_N];   /* device */
+    float *affine;             /* device */
+    float *stats;              /* device: n_total - n_trainable floats */
+    float *bound_params, *bound_grads;
+    float *host_stats;         /* staging: two times the statistics */
+    void *host_logits;         /* staging */
+    double *unbiased;          /* of each statistic: n/(n-1) for a variance, 1 for a mean */
+    net_bucket_fn *on_bucket;
     void *bucket_ctx;
     size_t bucket_floats;
+    size_t bucket_end;         /* weights from here on were called for */
+    bool bucket_rest;          /* what is not a weight was called for */
 };
 
-/** Emit all nodes and plan the memory. */
-NODISCARD enum rc net_build(struct net *n, struct err *e);
+/** net_create with the choice of parts over fused operations. */
+NODISCARD enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused,
+                                  struct net **out, struct err *e);
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef PRECEPTOR_PARAMS_H
 #define PRECEPTOR_PARAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

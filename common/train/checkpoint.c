@@ -1,7 +1,8 @@
 #include "common/train/checkpoint.h"
 
+#include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,272 +10,356 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/train/safetensors.h"
+#include "common/train/model_impl.h"
 
-enum { CHECKPOINT_FORMAT = 1 };
+enum { FILE_NAME_MAX = 64 };
 
-/* ---- saving --------------------------------------------------------------------------------- */
+static const char MANIFEST[] = "checkpoint.json";
+static const char WEIGHTS[] = "weights.";
+static const char MOMENTUM[] = "momentum.";
 
-static enum rc checkpoint_write_state(const char *path, const struct trainer *t, struct err *e)
+/* ---- the state file -------------------------------------------------------------------------- */
+
+/* Raw weights and momentum; the EMA is the model file of the pair. */
+static enum rc state_save(const char *path, const struct trainer *t, struct err *e)
 {
     const struct params *p = trainer_params(t);
-    const struct {
-        const char *name;
-        const float *data;
-        size_t n;
-    } parts[] = {{"ema", trainer_ema(t), p->n_total},
-                 {"momentum", trainer_momentum(t), p->n_trainable},
-                 {"weights", trainer_weights(t), p->n_total}};
-    struct st_tensor tensors[3] = {0};
+    const float *weights = trainer_weights(t);
+    const float *momentum = trainer_momentum(t);
+    struct model_tensors w = {0};
+    struct model_tensors m = {0};
+    struct st_tensor *all = NULL;
     char steps[32];
-    const char *meta[] = {"preceptor.steps", steps, "preceptor.family", p->model.family->name,
-                          NULL};
+    const char *const meta[] = {"format", "preceptor-state-1", "steps", steps, NULL};
+    enum rc rc;
 
-    (void)snprintf(steps, sizeof steps, "%lld", (long long)trainer_steps(t));
-    for (int i = 0; i < 3; i++) {
-        tensors[i].name = parts[i].name;
-        tensors[i].type = ST_F32;
-        tensors[i].dims = 1;
-        tensors[i].shape[0] = (int64_t)parts[i].n;
-        tensors[i].data = parts[i].data;
-        tensors[i].bytes = parts[i].n * sizeof(float);
+    if (weights == NULL || momentum == NULL) {
+        return err_raise(e, RC_LIB, "'%s': the device does not give its weights back", path);
     }
-    return st_write(path, tensors, 3, meta, e);
+    snprintf(steps, sizeof steps, "%lld", (long long)trainer_steps(t));
+    rc = model_tensors_create(p, weights, p->n_total, WEIGHTS, &w, e);
+    rc = rc != RC_OK ? rc : model_tensors_create(p, momentum, p->n_trainable, MOMENTUM, &m, e);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    all = mem_calloc((size_t)(w.n + m.n), sizeof *all);
+    if (all == NULL) {
+        rc = mem_raise(e, path, (size_t)(w.n + m.n) * sizeof *all);
+        goto out;
+    }
+    memcpy(all, w.tensors, (size_t)w.n * sizeof *all);
+    memcpy(all + w.n, m.tensors, (size_t)m.n * sizeof *all);
+    rc = st_write(path, all, w.n + m.n, meta, e);
+out:
+    mem_free(all);
+    model_tensors_release(&w);
+    model_tensors_release(&m);
+    return rc;
 }
 
-/* The manifest, or a new one. *out is the caller's. */
-static enum rc checkpoint_manifest(const char *path, const char *run_digest, json_t **out,
-                                   struct err *e)
+static enum rc state_load(const char *path, const struct params *p, float *weights, float *momentum,
+                          struct err *e)
 {
+    struct st_file *f = NULL;
+    enum rc rc = st_open(path, &f, e);
+
+    for (int i = 0; i < p->n_views && rc == RC_OK; i++) {
+        const struct param_view *v = &p->views[i];
+
+        rc = model_read_view(f, path, WEIGHTS, v, weights, e);
+        if (rc == RC_OK && v->offset < p->n_trainable) {
+            rc = model_read_view(f, path, MOMENTUM, v, momentum, e);
+        }
+    }
+    st_close(f);
+    return rc;
+}
+
+/* ---- the manifest ---------------------------------------------------------------------------- */
+
+static enum rc manifest_path(const char *dir, char **out, struct err *e)
+{
+    *out = fs_join(dir, MANIFEST);
+    return *out != NULL ? RC_OK : mem_raise(e, MANIFEST, strlen(dir));
+}
+
+/* The manifest's entries, oldest first; an empty array when there is none. */
+static enum rc manifest_read(const char *dir, const char *run_digest, json_t **out, struct err *e)
+{
+    char *path = NULL;
     json_t *root = NULL;
     const char *run = NULL;
-    enum rc rc = RC_OK;
+    enum rc rc = manifest_path(dir, &path, e);
 
-    if (!fs_exists(path)) {
-        root = json_pack("{s:i,s:s,s:[]}", "format", CHECKPOINT_FORMAT, "run", run_digest,
-                         "checkpoints");
-        *out = root;
-        return root == NULL ? mem_raise(e, path, 1) : RC_OK;
-    }
-    rc = json_read(path, &root, e);
-    if (rc == RC_OK) {
-        rc = json_get_string(root, path, "run", &run, e);
-    }
-    if (rc == RC_OK && !json_is_array(json_object_get(root, "checkpoints"))) {
-        rc = err_raise(e, RC_CORRUPT, "'%s' has no list 'checkpoints'", path);
-    }
-    if (rc == RC_OK && strcmp(run, run_digest) != 0) {
-        rc = err_raise(e, RC_INVAL,
-                       "'%s' belongs to a run of another recipe or data: choose another --out, or "
-                       "remove that folder",
-                       path);
-    }
     if (rc != RC_OK) {
-        json_decref(root);
         return rc;
     }
-    *out = root;
-    return RC_OK;
-}
-
-static enum rc checkpoint_enter(json_t *root, int64_t step, const char *const names[2],
-                                const char *const paths[2], struct err *e)
-{
-    json_t *list = json_object_get(root, "checkpoints");
-    char hex[2][HASH_HEX_DIGEST];
-    json_t *entry = NULL;
-
-    for (int i = 0; i < 2; i++) {
-        struct digest d;
-        enum rc rc = hash_file(paths[i], &d, e);
-
-        if (rc != RC_OK) {
-            return rc;
-        }
-        hash_digest_hex(&d, hex[i]);
+    if (!fs_exists(path)) {
+        *out = json_array();
+        rc = *out == NULL ? mem_raise(e, path, 0) : RC_OK;
+        goto out;
     }
-    for (size_t i = json_array_size(list); i > 0; i--) { /* a step saved anew replaces itself */
-        if (json_integer_value(json_object_get(json_array_get(list, i - 1), "step")) >= step) {
-            (void)json_array_remove(list, i - 1);
-        }
+    rc = json_read(path, &root, e);
+    rc = rc != RC_OK ? rc : json_get_string(root, path, "run", &run, e);
+    if (rc == RC_OK && strcmp(run, run_digest) != 0) {
+        rc = err_raise(e, RC_INVAL,
+                       "'%s' belongs to another run (its recipe or data digest is %.16s..., this "
+                       "one's %.16s...): take another --out, or the old recipe",
+                       path, run, run_digest);
     }
-    entry = json_pack("{s:I,s:s,s:s,s:s,s:s}", "step", (json_int_t)step, "model", names[0],
-                      "model_digest", hex[0], "state", names[1], "state_digest", hex[1]);
-    return json_array_append_new(list, entry) != 0 ? mem_raise(e, "a checkpoint's entry", 1)
-                                                   : RC_OK;
-}
-
-static void checkpoint_remove(const char *dir, const json_t *entry)
-{
-    static const char *const parts[] = {"model", "state"};
-
-    for (int i = 0; i < 2; i++) {
-        const char *name = json_string_value(json_object_get(entry, parts[i]));
-        char *path = name != NULL && strchr(name, '/') == NULL ? fs_join(dir, name) : NULL;
-
-        if (path != NULL) {
-            (void)unlink(path);
-        }
-        mem_free(path);
-    }
-}
-
-/* Write the manifest without the oldest pairs, then remove their files: never the other way. */
-static enum rc checkpoint_prune(const char *dir, const char *manifest, json_t *root, int keep,
-                                struct err *e)
-{
-    json_t *list = json_object_get(root, "checkpoints");
-    json_t *old = json_array();
-    enum rc rc = old == NULL ? mem_raise(e, "a list", 1) : RC_OK;
-
-    while (rc == RC_OK && json_array_size(list) > (size_t)keep) {
-        if (json_array_append(old, json_array_get(list, 0)) != 0 ||
-            json_array_remove(list, 0) != 0) {
-            rc = mem_raise(e, "a list", 1);
-        }
+    if (rc == RC_OK && !json_is_array(json_object_get(root, "checkpoints"))) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' has no list of checkpoints", path);
     }
     if (rc == RC_OK) {
-        rc = json_write(manifest, root, e);
+        *out = json_incref(json_object_get(root, "checkpoints"));
     }
-    for (size_t i = 0; rc == RC_OK && i < json_array_size(old); i++) {
-        checkpoint_remove(dir, json_array_get(old, i));
+out:
+    json_decref(root);
+    mem_free(path);
+    return rc;
+}
+
+static enum rc manifest_write(const char *dir, const char *run_digest, json_t *entries,
+                              struct err *e)
+{
+    char *path = NULL;
+    json_t *root = NULL;
+    enum rc rc = manifest_path(dir, &path, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    root = json_pack("{s:s, s:i, s:O}", "run", run_digest, "version", 1, "checkpoints", entries);
+    rc = root == NULL ? mem_raise(e, path, 0) : json_write(path, root, e);
+    json_decref(root);
+    mem_free(path);
+    return rc;
+}
+
+/* {"model": {"file", "sha256"}, "state": ..., "step"} of two files in dir. */
+static enum rc entry_create(const char *model_path, const char *model_name, const char *state_path,
+                            const char *state_name, int64_t step, json_t **out, struct err *e)
+{
+    struct digest d;
+    char model[HASH_HEX_DIGEST];
+    char state[HASH_HEX_DIGEST];
+    enum rc rc = hash_file(model_path, &d, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    hash_digest_hex(&d, model);
+    rc = hash_file(state_path, &d, e);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    hash_digest_hex(&d, state);
+    *out = json_pack("{s:{s:s, s:s}, s:{s:s, s:s}, s:I}", "model", "file", model_name, "sha256",
+                     model, "state", "file", state_name, "sha256", state, "step", (json_int_t)step);
+    return *out != NULL ? RC_OK : mem_raise(e, model_name, 0);
+}
+
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+static void remove_file(const char *dir, const char *name)
+{
+    char *path = name != NULL && strchr(name, '/') == NULL ? fs_join(dir, name) : NULL;
+
+    if (path != NULL && unlink(path) != 0 && errno != ENOENT) {
+        log_warn("train", "cannot remove the old checkpoint '%s': %s", path, strerror(errno));
+    }
+    mem_free(path);
+}
+
+static const char *file_of(const json_t *entry, const char *which)
+{
+    return json_string_value(json_object_get(json_object_get(entry, which), "file"));
+}
+
+/* Entries of this step or later are from before a resume further back: they go. */
+static void drop_from(json_t *entries, int64_t step)
+{
+    for (size_t i = json_array_size(entries); i-- > 0;) {
+        if (json_integer_value(json_object_get(json_array_get(entries, i), "step")) >= step) {
+            (void)json_array_remove(entries, i);
+        }
+    }
+}
+
+/* The manifest first names the new pair and leaves out the old ones; then these are removed. */
+static enum rc rotate(const char *dir, const char *run_digest, json_t *entries, int keep,
+                      struct err *e)
+{
+    json_t *old = json_array();
+    size_t most = keep > 1 ? (size_t)keep : 1;
+    enum rc rc;
+
+    if (old == NULL) {
+        return mem_raise(e, MANIFEST, 0);
+    }
+    while (json_array_size(entries) > most) {
+        if (json_array_append(old, json_array_get(entries, 0)) != 0) {
+            json_decref(old);
+            return mem_raise(e, MANIFEST, 0);
+        }
+        (void)json_array_remove(entries, 0);
+    }
+    rc = manifest_write(dir, run_digest, entries, e);
+    for (size_t i = 0; i < json_array_size(old) && rc == RC_OK; i++) {
+        remove_file(dir, file_of(json_array_get(old, i), "model"));
+        remove_file(dir, file_of(json_array_get(old, i), "state"));
     }
     json_decref(old);
+    return rc;
+}
+
+static enum rc save_pair(const char *dir, const struct trainer *t, const struct model_info *info,
+                         json_t **entry, struct err *e)
+{
+    char model[FILE_NAME_MAX];
+    char state[FILE_NAME_MAX];
+    char *model_path = NULL;
+    char *state_path = NULL;
+    const float *ema = trainer_ema(t);
+    int64_t step = trainer_steps(t);
+    enum rc rc = RC_OK;
+
+    snprintf(model, sizeof model, "model-%08lld.safetensors", (long long)step);
+    snprintf(state, sizeof state, "state-%08lld.safetensors", (long long)step);
+    model_path = fs_join(dir, model);
+    state_path = fs_join(dir, state);
+    if (model_path == NULL || state_path == NULL) {
+        rc = mem_raise(e, dir, strlen(dir));
+    } else if (ema == NULL) {
+        rc = err_raise(e, RC_LIB, "'%s': the device does not give its weights back", model_path);
+    }
+    rc = rc != RC_OK ? rc : model_save(model_path, trainer_params(t), ema, info, e);
+    rc = rc != RC_OK ? rc : state_save(state_path, t, e);
+    rc = rc != RC_OK ? rc : entry_create(model_path, model, state_path, state, step, entry, e);
+    mem_free(model_path);
+    mem_free(state_path);
     return rc;
 }
 
 enum rc checkpoint_save(const char *dir, const struct trainer *t, const struct model_info *info,
                         int keep, const char *run_digest, struct err *e)
 {
-    int64_t step = trainer_steps(t);
-    char model[48];
-    char state[48];
-    char *paths[3] = {NULL};
-    json_t *root = NULL;
-    enum rc rc = RC_OK;
+    json_t *entries = NULL;
+    json_t *entry = NULL;
+    enum rc rc = fs_mkdirs(dir, e);
 
-    (void)snprintf(model, sizeof model, "model-%08lld.safetensors", (long long)step);
-    (void)snprintf(state, sizeof state, "state-%08lld.safetensors", (long long)step);
-    paths[0] = fs_join(dir, model);
-    paths[1] = fs_join(dir, state);
-    paths[2] = fs_join(dir, "checkpoint.json");
-    if (paths[0] == NULL || paths[1] == NULL || paths[2] == NULL) {
-        rc = mem_raise(e, "a path", strlen(dir));
+    if (rc != RC_OK) {
+        return rc;
     }
-    fs_sweep(dir, "");
+    fs_sweep(dir, "model-");
+    fs_sweep(dir, "state-");
+    rc = manifest_read(dir, run_digest, &entries, e);
+    rc = rc != RC_OK ? rc : save_pair(dir, t, info, &entry, e);
     if (rc == RC_OK) {
-        rc = checkpoint_manifest(paths[2], run_digest, &root, e);
+        drop_from(entries, trainer_steps(t));
+        rc = json_array_append(entries, entry) != 0 ? mem_raise(e, MANIFEST, 0)
+                                                    : rotate(dir, run_digest, entries, keep, e);
     }
-    if (rc == RC_OK) {
-        rc = model_save(paths[0], trainer_params(t), trainer_ema(t), info, e);
-    }
-    if (rc == RC_OK) {
-        rc = checkpoint_write_state(paths[1], t, e);
-    }
-    if (rc == RC_OK) {
-        rc = checkpoint_enter(root, step, (const char *const[]){model, state},
-                              (const char *const[]){paths[0], paths[1]}, e);
-    }
-    if (rc == RC_OK) {
-        rc = checkpoint_prune(dir, paths[2], root, keep, e);
-    }
-    json_decref(root);
-    for (int i = 0; i < 3; i++) {
-        mem_free(paths[i]);
-    }
+    json_decref(entry);
+    json_decref(entries);
     return rc;
 }
 
-/* ---- resuming ------------------------------------------------------------------------------- */
+/* ---- resuming -------------------------------------------------------------------------------- */
 
-static const float *checkpoint_part(const struct st_file *f, const char *name, size_t n)
+/* One file of an entry: there, and with the digest that was sealed. */
+static enum rc check_file(const char *dir, const json_t *entry, const char *which, char **out,
+                          struct err *e)
 {
-    const struct st_tensor *t = st_find(f, name);
+    const json_t *file = json_object_get(entry, which);
+    const char *name = json_string_value(json_object_get(file, "file"));
+    struct digest has;
+    struct digest wants;
+    char *path = NULL;
+    enum rc rc = json_get_digest(file, MANIFEST, "sha256", &wants, e);
 
-    return t != NULL && t->type == ST_F32 && t->bytes == n * sizeof(float) ? t->data : NULL;
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (name == NULL || strchr(name, '/') != NULL) {
+        return err_raise(e, RC_CORRUPT, "%s names no %s file", MANIFEST, which);
+    }
+    path = fs_join(dir, name);
+    rc = path == NULL ? mem_raise(e, name, strlen(dir)) : hash_file(path, &has, e);
+    if (rc == RC_OK && memcmp(&has, &wants, sizeof has) != 0) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' is not what was written (its digest differs)", path);
+    }
+    if (rc == RC_OK) {
+        *out = path;
+        path = NULL;
+    }
+    mem_free(path);
+    return rc;
 }
 
-static enum rc checkpoint_restore(const char *path, struct trainer *t, struct err *e)
+static enum rc restore(struct trainer *t, const char *model, const char *state, int64_t step,
+                       struct err *e)
 {
     const struct params *p = trainer_params(t);
-    size_t floats = 2 * p->n_total + p->n_trainable;
-    float *copy = mem_aligned(floats * sizeof *copy); /* the file's data may be unaligned */
-    struct st_file *f = NULL;
-    const char *steps = NULL;
-    enum rc rc = copy == NULL ? mem_raise(e, path, floats * sizeof *copy) : st_open(path, &f, e);
+    float *weights = params_buffer(p);
+    float *ema = params_buffer(p);
+    float *momentum = params_buffer(p);
+    enum rc rc = RC_OK;
 
-    if (rc == RC_OK) {
-        const float *w = checkpoint_part(f, "weights", p->n_total);
-        const float *a = checkpoint_part(f, "ema", p->n_total);
-        const float *m = checkpoint_part(f, "momentum", p->n_trainable);
-
-        steps = st_metadata(f, "preceptor.steps");
-        if (w == NULL || a == NULL || m == NULL || steps == NULL) {
-            rc = err_raise(e, RC_CORRUPT, "'%s' is not the state of a %s of these classes", path,
-                           p->model.family->name);
-        } else {
-            memcpy(copy, w, p->n_total * sizeof *copy);
-            memcpy(copy + p->n_total, a, p->n_total * sizeof *copy);
-            memcpy(copy + 2 * p->n_total, m, p->n_trainable * sizeof *copy);
-            rc = trainer_restore(t, copy, copy + p->n_total, copy + 2 * p->n_total,
-                                 strtoll(steps, NULL, 10), e);
-        }
+    if (weights == NULL || ema == NULL || momentum == NULL) {
+        rc = mem_raise(e, state, 3 * p->n_total * sizeof *weights);
     }
-    st_close(f);
-    mem_free(copy);
+    rc = rc != RC_OK ? rc : model_load(model, p, false, ema, e);
+    rc = rc != RC_OK ? rc : state_load(state, p, weights, momentum, e);
+    rc = rc != RC_OK ? rc : trainer_restore(t, weights, ema, momentum, step, e);
+    mem_free(weights);
+    mem_free(ema);
+    mem_free(momentum);
     return rc;
 }
 
-/* Whether an entry's state file is there and whole; *path is its path (mem_free). */
-static bool checkpoint_whole(const char *dir, const json_t *entry, char **path)
+static enum rc resume_entry(const char *dir, struct trainer *t, const json_t *entry, int64_t *step,
+                            struct err *e)
 {
-    const char *name = json_string_value(json_object_get(entry, "state"));
-    const char *hex = json_string_value(json_object_get(entry, "state_digest"));
-    struct digest want;
-    struct digest got;
+    char *model = NULL;
+    char *state = NULL;
+    int64_t at = 0;
+    enum rc rc = json_get_int(entry, MANIFEST, "step", &at, e);
 
-    *path = NULL;
-    if (name == NULL || hex == NULL || strchr(name, '/') != NULL ||
-        hash_digest_parse(hex, &want, NULL) != RC_OK) {
-        return false;
+    rc = rc != RC_OK ? rc : check_file(dir, entry, "model", &model, e);
+    rc = rc != RC_OK ? rc : check_file(dir, entry, "state", &state, e);
+    rc = rc != RC_OK ? rc : restore(t, model, state, at, e);
+    if (rc == RC_OK) {
+        *step = at;
     }
-    *path = fs_join(dir, name);
-    if (*path != NULL && hash_file(*path, &got, NULL) == RC_OK &&
-        memcmp(&want, &got, sizeof want) == 0) {
-        return true;
-    }
-    log_warn("train", "checkpoint '%s' in '%s' is missing or damaged: an older one is taken", name,
-             dir);
-    mem_free(*path);
-    *path = NULL;
-    return false;
+    mem_free(model);
+    mem_free(state);
+    return rc;
 }
 
 enum rc checkpoint_resume(const char *dir, struct trainer *t, const char *run_digest, int64_t *step,
                           struct err *e)
 {
-    char *manifest = fs_join(dir, "checkpoint.json");
-    char *path = NULL;
-    json_t *root = NULL;
-    json_t *list = NULL;
-    enum rc rc = manifest == NULL ? mem_raise(e, "a path", strlen(dir)) : RC_OK;
+    json_t *entries = NULL;
+    enum rc rc = manifest_read(dir, run_digest, &entries, e);
 
+    if (rc != RC_OK) {
+        return rc;
+    }
     *step = -1;
-    if (rc == RC_OK && fs_exists(manifest)) {
-        rc = checkpoint_manifest(manifest, run_digest, &root, e);
-    }
-    list = json_object_get(root, "checkpoints");
-    for (size_t i = json_array_size(list); rc == RC_OK && i > 0 && path == NULL; i--) {
-        (void)checkpoint_whole(dir, json_array_get(list, i - 1), &path);
-    }
-    if (rc == RC_OK && path != NULL) {
-        rc = checkpoint_restore(path, t, e);
-        if (rc == RC_OK) {
-            *step = trainer_steps(t);
+    /* The newest that is whole; a damaged one is told of, and the one before it taken. */
+    for (size_t i = json_array_size(entries); i-- > 0 && *step < 0;) {
+        struct err why = {0};
+
+        rc = resume_entry(dir, t, json_array_get(entries, i), step, &why);
+        if (rc == RC_NOMEM || rc == RC_LIB || (rc != RC_OK && i == 0)) {
+            (void)err_raise(e, rc, "%s", why.msg);
+            break;
+        }
+        if (rc != RC_OK) {
+            log_warn("train", "checkpoint %zu of '%s' is passed over: %s", i + 1, dir, why.msg);
         }
     }
-    json_decref(root);
-    mem_free(path);
-    mem_free(manifest);
+    json_decref(entries);
     return rc;
 }

@@ -1,7 +1,7 @@
 /**
  * Checkpoints: `model-*.safetensors` holds the EMA under timm's names and timm's shapes alone (loads
- * strictly in timm); `state-*.safetensors` holds raw weights, momentum, EMA and counters;
- * `checkpoint.json` binds the newest pair by digest and is replaced last, so a torn one is never
+ * strictly in timm); `state-*.safetensors` holds raw weights, momentum and the step;
+ * `checkpoint.json` binds the newest pairs by digest and is replaced last, so a torn one is never
  * taken (design.md 7.6).
  */
 #ifndef PRECEPTOR_CHECKPOINT_H
@@ -17,8 +17,8 @@
 NODISCARD enum rc checkpoint_save(const char *dir, const struct trainer *t,
                                   const struct model_info *info, int keep, const char *run_digest,
                                   struct err *e);
-/** Restore the newest whole checkpoint: *step = -1 when there is none. RC_INVAL when it belongs to
- * another run (run_digest differs). Every rank calls it and reads the same files. */
+/** Restore the newest whole checkpoint (a damaged one is passed over with a warning): *step = -1 when
+ * there is none. RC_INVAL it belongs to another run (run_digest differs); RC_CORRUPT all are damaged. Every rank calls it and reads the same files. */
 NODISCARD enum rc checkpoint_resume(const char *dir, struct trainer *t, const char *run_digest,
                                     int64_t *step, struct err *e);
 

@@ -1,44 +1,45 @@
 #include "common/train/schedule.h"
 
+#include <assert.h>
 #include <math.h>
 
-static double schedule_cosine(const struct schedule *s, double step)
+/* TF1 divides by 10 at 30, 60 and 80 of 90 epochs. */
+static double step_factor(int64_t step, int64_t steps)
 {
-    double t = fmin(step, (double)s->steps) / (double)s->steps;
+    double epoch = steps > 0 ? 90.0 * (double)step / (double)steps : 0.0;
 
-    return 0.5 * s->lr * (1 + cos(3.14159265358979323846 * t));
+    return epoch < 30.0 ? 1.0 : epoch < 60.0 ? 0.1 : epoch < 80.0 ? 0.01 : 0.001;
 }
 
-/* TF1's resnet_main: a tenth at 30/90, 60/90 and 80/90 of the run. */
-static double schedule_steps(const struct schedule *s, double step)
+/* The rate without warm-up. */
+static double decayed(const struct schedule *s, int64_t step)
 {
-    double t = step / (double)s->steps * 90;
+    double done;
 
-    return s->lr * (t < 30 ? 1 : t < 60 ? 0.1 : t < 80 ? 0.01 : 0.001);
-}
-
-static double schedule_base(const struct schedule *s, double step)
-{
     switch (s->kind) {
-    case SCHEDULE_COSINE:
-        return schedule_cosine(s, step);
     case SCHEDULE_STEP:
-        return schedule_steps(s, step);
+        return s->lr * step_factor(step, s->steps);
     case SCHEDULE_CONSTANT:
-        break;
+        return s->lr;
+    case SCHEDULE_COSINE:
+        done = s->steps > 0 ? (double)(step < s->steps ? step : s->steps) / (double)s->steps : 1.0;
+        return 0.5 * s->lr * (1.0 + cos(acos(-1.0) * done));
     }
-    return s->lr;
+    assert(!"a kind of schedule");
+    return 0;
 }
 
 double schedule_lr(const struct schedule *s, int64_t step)
 {
     if (step < s->warmup) {
-        return (double)step / (double)s->warmup * schedule_base(s, (double)s->warmup);
+        return (double)step / (double)s->warmup * decayed(s, s->warmup);
     }
-    return schedule_base(s, (double)step);
+    return decayed(s, step);
 }
 
 double schedule_ema_decay(double decay, int64_t t)
 {
-    return fmin(decay, (1 + (double)t) / (10 + (double)t));
+    double warm = (1.0 + (double)t) / (10.0 + (double)t);
+
+    return warm < decay ? warm : decay;
 }

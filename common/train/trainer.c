@@ -1,86 +1,113 @@
 #include "common/train/trainer.h"
 
 #include <assert.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/base/rng.h"
+#include "common/train/trainer_impl.h"
 
-enum { TRAINER_RANGES = 3, TRAINER_BUCKET = 1 << 21, TRAINER_KEYS = 4 };
-
-struct trainer {
-    struct trainer_config c;
-    struct device *dev;
-    struct coll *coll;
-    struct net *net;
-    const struct params *p;
-    float *weights, *momentum, *ema, *grads; /* device memory; host memory on the CPU */
-    struct plan *sgd[TRAINER_RANGES];
-    size_t from[TRAINER_RANGES], n[TRAINER_RANGES]; /* decayed, biases, BN */
-    float *loss, *keep, *dropout;
-    int64_t steps;
-    int first, count; /* this rank's micro-batches */
-    /* of the step: rows whose loss was not finite */
-    struct key128 bad[TRAINER_KEYS];
-    int n_bad;
+enum {
+    BUCKET_MIN = 1 << 20, /* floats: 4 MiB hides latency, leaves some to overlap */
+    BUCKETS_MOST = COLL_MAX_PENDING / 2
 };
 
-static enum rc trainer_ranges(struct trainer *t, struct err *e)
+static enum rc check(const struct trainer_config *c, struct err *e)
 {
-    const size_t ends[] = {t->p->n_decayed, t->p->n_biased, t->p->n_trainable};
-    size_t at = 0;
-    enum rc rc = RC_OK;
+    if (c->micro_batches < 1) {
+        return err_raise(e, RC_INVAL, "trainer: %d micro-batches a step (1 or more expected)",
+                         c->micro_batches);
+    }
+    if (!(c->dropout >= 0 && c->dropout < 1) || !(c->drop_path >= 0 && c->drop_path < 1)) {
+        return err_raise(e, RC_INVAL, "trainer: dropout %g and drop path %g must be in [0, 1)",
+                         c->dropout, c->drop_path);
+    }
+    if (!(c->bn_momentum > 0 && c->bn_momentum <= 1) || !(c->ema_decay >= 0 && c->ema_decay < 1)) {
+        return err_raise(e, RC_INVAL,
+                         "trainer: BN momentum %g must be in (0, 1] and EMA decay %g in [0, 1)",
+                         c->bn_momentum, c->ema_decay);
+    }
+    return RC_OK;
+}
 
-    for (int i = 0; i < TRAINER_RANGES && rc == RC_OK; i++) {
-        struct op_desc op = {.kind = OP_SGD};
+static size_t flat_floats(const struct trainer *t, int which)
+{
+    return which == FLAT_MOMENTUM ? t->params->n_trainable : t->params->n_total;
+}
 
-        t->from[i] = at;
-        t->n[i] = ends[i] - at;
-        at = ends[i];
-        op.u.sgd = (struct op_sgd){t->n[i], (float)t->c.momentum, t->c.nesterov};
-        if (t->n[i] > 0) {
-            rc = plan_create(t->dev, &op, &t->sgd[i], e);
+static enum rc alloc_flat(struct trainer *t, struct err *e)
+{
+    static const char *const what[FLAT_N] = {"weights", "EMA", "momentum", "gradients"};
+
+    for (int i = 0; i < FLAT_N; i++) {
+        void *p = NULL;
+        enum rc rc;
+
+        if (i == FLAT_EMA && t->config.ema_decay == 0) {
+            continue;
+        }
+        rc = device_alloc(t->dev, flat_floats(t, i) * sizeof(float), what[i], &p, e);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        t->flat[i] = p;
+        if (!device_is_host(t->dev)) {
+            t->mirror[i] = mem_aligned(flat_floats(t, i) * sizeof(float));
+            if (t->mirror[i] == NULL) {
+                return mem_raise(e, what[i], flat_floats(t, i) * sizeof(float));
+            }
         }
     }
-    return rc;
+    return RC_OK;
 }
 
-static enum rc trainer_device_buffer(struct trainer *t, size_t n, const char *what, float **out,
-                                     struct err *e)
+static enum rc alloc_host(struct trainer *t, struct err *e)
 {
-    void *p = NULL;
-    enum rc rc = device_alloc(t->dev, n * sizeof **out, what, &p, e);
+    size_t batch = (size_t)t->config.net.batch;
+    size_t stats = t->params->n_total - t->params->n_trainable;
 
-    *out = p;
-    return rc;
-}
-
-static enum rc trainer_buffers(struct trainer *t, struct err *e)
-{
-    size_t batch = (size_t)t->c.net.batch;
-    enum rc rc = trainer_device_buffer(t, t->p->n_total, "weights", &t->weights, e);
-
-    if (rc == RC_OK) {
-        rc = trainer_device_buffer(t, t->p->n_trainable, "momentum", &t->momentum, e);
-    }
-    if (rc == RC_OK) {
-        rc = trainer_device_buffer(t, t->p->n_total, "averaged weights", &t->ema, e);
-    }
-    if (rc == RC_OK) {
-        rc = trainer_device_buffer(t, t->p->n_total, "gradients", &t->grads, e);
-    }
-    if (rc != RC_OK) {
-        return rc;
-    }
+    t->keep = mem_calloc((size_t)net_blocks(t->net) * batch, sizeof *t->keep);
+    t->dropout = mem_calloc((size_t)net_features(t->net) * batch, sizeof *t->dropout);
     t->loss = mem_calloc(batch, sizeof *t->loss);
-    t->keep = mem_calloc(batch * (size_t)net_blocks(t->net), sizeof *t->keep);
-    t->dropout = mem_calloc(batch * (size_t)net_features(t->net), sizeof *t->dropout);
-    return t->loss == NULL || t->keep == NULL || t->dropout == NULL
-               ? mem_raise(e, "masks of a micro-batch", batch)
-               : RC_OK;
+    t->sums = mem_calloc(t->params->n_trainable / (1 << 16) + 1, sizeof *t->sums);
+    for (int i = 0; i < 3; i++) {
+        t->stats[i] = mem_calloc(stats, sizeof *t->stats[i]);
+    }
+    if (t->keep == NULL || t->dropout == NULL || t->loss == NULL || t->sums == NULL ||
+        t->stats[0] == NULL || t->stats[1] == NULL || t->stats[2] == NULL) {
+        return mem_raise(e, "trainer", stats * sizeof(float));
+    }
+    return RC_OK;
+}
+
+static enum rc create_plans(struct trainer *t, struct err *e)
+{
+    struct op_desc op = {.kind = OP_SGD};
+    enum rc rc;
+
+    t->n_decayed = t->config.decay_biases ? t->params->n_biased : t->params->n_decayed;
+    op.u.sgd.momentum = (float)t->config.momentum;
+    op.u.sgd.nesterov = t->config.nesterov;
+    op.u.sgd.n = t->n_decayed;
+    rc = plan_create(t->dev, &op, &t->sgd_decayed, e);
+    if (rc == RC_OK) {
+        op.u.sgd.n = t->params->n_trainable - t->n_decayed;
+        rc = plan_create(t->dev, &op, &t->sgd_rest, e);
+    }
+    return rc;
+}
+
+static enum rc init_weights(struct trainer *t, struct err *e)
+{
+    float *w = params_buffer(t->params);
+    enum rc rc;
+
+    if (w == NULL) {
+        return mem_raise(e, "initial weights", t->params->n_total * sizeof *w);
+    }
+    params_init(t->params, t->config.seed, t->config.fc_std, w);
+    rc = trainer_restore(t, w, NULL, NULL, 0, e);
+    mem_free(w);
+    return rc;
 }
 
 enum rc trainer_create(struct device *dev, struct coll *coll, const struct trainer_config *c,
@@ -90,33 +117,37 @@ enum rc trainer_create(struct device *dev, struct coll *coll, const struct train
     enum rc rc = RC_OK;
 
     if (t == NULL) {
-        return mem_raise(e, "a trainer", sizeof *t);
+        return mem_raise(e, "trainer", sizeof *t);
     }
-    t->c = *c;
-    t->c.net.training = true;
     t->dev = dev;
     t->coll = coll;
-    t->first = (int)((int64_t)c->micro_batches * coll_rank(coll) / coll_size(coll));
-    t->count =
-        (int)((int64_t)c->micro_batches * (coll_rank(coll) + 1) / coll_size(coll)) - t->first;
-    rc = net_create(dev, &t->c.net, &t->net, e);
-    if (rc == RC_OK) {
-        t->p = net_params(t->net);
-        rc = trainer_buffers(t, e);
-    }
-    if (rc == RC_OK) {
-        rc = trainer_ranges(t, e);
-    }
-    if (rc == RC_OK) {
-        params_init(t->p, c->seed, c->fc_std, t->weights);
-        rc = trainer_restore(t, t->weights, NULL, NULL, 0, e);
-    }
+    t->config = *c;
+    t->config.net.training = true;
+    t->config.net.with_keep = c->drop_path > 0;
+    t->config.net.with_dropout = c->dropout > 0;
+    rc = check(c, e);
+    rc = rc != RC_OK ? rc : net_create(dev, &t->config.net, &t->net, e);
     if (rc != RC_OK) {
-        trainer_destroy(t);
-        return rc;
+        goto out;
     }
-    *out = t;
-    return RC_OK;
+    t->params = net_params(t->net);
+    t->bucket_floats = t->params->n_decayed / BUCKETS_MOST;
+    t->bucket_floats = t->bucket_floats > BUCKET_MIN ? t->bucket_floats : BUCKET_MIN;
+    rc = alloc_flat(t, e);
+    rc = rc != RC_OK ? rc : alloc_host(t, e);
+    rc = rc != RC_OK ? rc : create_plans(t, e);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    net_bind(t->net, t->flat[FLAT_WEIGHTS], t->flat[FLAT_GRADS]);
+    rc = init_weights(t, e);
+    if (rc == RC_OK) {
+        *out = t;
+        t = NULL; /* now the caller's */
+    }
+out:
+    trainer_destroy(t);
+    return rc;
 }
 
 void trainer_destroy(struct trainer *t)
@@ -124,261 +155,46 @@ void trainer_destroy(struct trainer *t)
     if (t == NULL) {
         return;
     }
-    for (int i = 0; i < TRAINER_RANGES; i++) {
-        plan_destroy(t->sgd[i]);
-    }
+    plan_destroy(t->sgd_decayed);
+    plan_destroy(t->sgd_rest);
     net_destroy(t->net);
-    device_free(t->dev, t->weights);
-    device_free(t->dev, t->momentum);
-    device_free(t->dev, t->ema);
-    device_free(t->dev, t->grads);
-    mem_free(t->loss);
+    for (int i = 0; i < FLAT_N; i++) {
+        device_free(t->dev, t->flat[i]);
+        mem_free(t->mirror[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        mem_free(t->stats[i]);
+    }
     mem_free(t->keep);
     mem_free(t->dropout);
+    mem_free(t->loss);
+    mem_free(t->sums);
     mem_free(t);
 }
 
 void trainer_split(const struct trainer *t, int *first, int *count)
 {
-    *first = t->first;
-    *count = t->count;
+    int64_t m = t->config.micro_batches;
+    int64_t r = coll_rank(t->coll);
+    int64_t n = coll_size(t->coll);
+
+    *first = (int)(m * r / n);
+    *count = (int)(m * (r + 1) / n) - *first;
 }
 
-/* Stochastic depth of block i: timm's linear rule, or TF's one rate a stage. */
-static double trainer_drop_rate(const struct trainer *t, int block)
+float *trainer_host(const struct trainer *t, enum trainer_flat which)
 {
-    struct nn_block b;
-    int blocks = net_blocks(t->net);
+    float *host = t->mirror[which];
+    size_t bytes = flat_floats(t, which) * sizeof(float);
 
-    if (t->c.drop_path_per_stage) {
-        nn_family_block(t->c.net.model.family, block, &b);
-        return t->c.drop_path * (b.stage + 2) / 5;
+    if (device_is_host(t->dev)) {
+        return device_sync(t->dev, NULL, NULL) == RC_OK ? t->flat[which] : NULL;
     }
-    return blocks > 1 ? t->c.drop_path * block / (blocks - 1) : 0;
-}
-
-static void trainer_draw_keep(struct trainer *t, const struct trainer_batch *b)
-{
-    int batch = t->c.net.batch;
-
-    for (int row = 0; row < batch; row++) {
-        struct rng r;
-
-        rng_init(&r, t->c.seed, RNG_DROP_PATH, (uint64_t)t->steps, &b->keys[row], b->copies[row]);
-        for (int block = 0; block < net_blocks(t->net); block++) {
-            double rate = trainer_drop_rate(t, block);
-
-            t->keep[(size_t)block * (size_t)batch + (size_t)row] =
-                rng_f64(&r) < rate ? 0 : (float)(1 / (1 - rate));
-        }
+    if (device_download(t->dev, NULL, host, t->flat[which], bytes, NULL) != RC_OK ||
+        device_sync(t->dev, NULL, NULL) != RC_OK) {
+        return NULL;
     }
-}
-
-static void trainer_draw_dropout(struct trainer *t, const struct trainer_batch *b)
-{
-    int features = net_features(t->net);
-    float scale = (float)(1 / (1 - t->c.dropout));
-
-    for (int row = 0; row < t->c.net.batch; row++) {
-        float *mask = t->dropout + (size_t)row * (size_t)features;
-        struct rng r;
-
-        rng_init(&r, t->c.seed, RNG_DROPOUT, (uint64_t)t->steps, &b->keys[row], b->copies[row]);
-        for (int i = 0; i < features; i++) {
-            mask[i] = (double)rng_f32(&r) < t->c.dropout ? 0 : scale;
-        }
-    }
-}
-
-static void trainer_targets(struct trainer *t, const struct trainer_batch *b,
-                            struct net_targets *out)
-{
-    *out = (struct net_targets){b->target, b->weight, b->keep, b->dropout};
-    if (out->keep == NULL && t->c.drop_path > 0) {
-        trainer_draw_keep(t, b);
-        out->keep = t->keep;
-    }
-    if (out->dropout == NULL && t->c.dropout > 0) {
-        trainer_draw_dropout(t, b);
-        out->dropout = t->dropout;
-    }
-}
-
-static void trainer_sum_loss(struct trainer *t, const struct trainer_batch *b, double *loss)
-{
-    for (int i = 0; i < t->c.net.batch; i++) {
-        *loss += (double)t->loss[i];
-        if (!isfinite(t->loss[i]) && t->n_bad < TRAINER_KEYS) {
-            t->bad[t->n_bad++] = b->keys[i];
-        }
-    }
-}
-
-/* Forward and backward of this rank's micro-batches; gradients add up. */
-static enum rc trainer_compute(struct trainer *t, trainer_source *source, void *ctx, double *loss,
-                               struct trainer_stats *stats, struct err *e)
-{
-    enum rc rc = device_zero(t->dev, NULL, t->grads, t->p->n_total * sizeof *t->grads, e);
-
-    *loss = 0;
-    t->n_bad = 0;
-    for (int m = 0; m < t->count && rc == RC_OK; m++) {
-        struct trainer_batch b = {0};
-        struct net_targets targets;
-        double start = clock_now();
-
-        rc = source(ctx, t->steps, m, &b, e);
-        stats->wait_input_s += clock_now() - start;
-        if (rc != RC_OK) {
-            return rc;
-        }
-        start = clock_now();
-        trainer_targets(t, &b, &targets);
-        rc = net_train(t->net, b.pixels, &targets, t->grads, t->loss, NULL, e);
-        if (rc == RC_OK) {
-            trainer_sum_loss(t, &b, loss);
-        }
-        stats->compute_s += clock_now() - start;
-    }
-    return rc;
-}
-
-/* Sum gradients over ranks in buckets. */
-static enum rc trainer_reduce(struct trainer *t, double *loss, struct trainer_stats *stats,
-                              struct err *e)
-{
-    int tickets[COLL_MAX_PENDING];
-    size_t bucket = TRAINER_BUCKET;
-    double start = clock_now();
-    int n = 0;
-    enum rc rc = coll_allreduce(t->coll, loss, 1, COLL_F64, COLL_SUM, e);
-
-    while (t->p->n_total / bucket >= COLL_MAX_PENDING) {
-        bucket *= 2;
-    }
-    for (size_t at = 0; at < t->p->n_total && rc == RC_OK && coll_size(t->coll) > 1; at += bucket) {
-        size_t left = t->p->n_total - at;
-
-        rc = coll_allreduce_start(t->coll, t->grads + at, left < bucket ? left : bucket,
-                                  &tickets[n], e);
-        n += rc == RC_OK;
-    }
-    for (int i = 0; i < n; i++) {
-        enum rc one = coll_allreduce_wait(t->coll, tickets[i], e);
-
-        rc = rc == RC_OK ? one : rc;
-    }
-    stats->wait_comm_s += clock_now() - start;
-    return rc;
-}
-
-static double trainer_norm(const struct trainer *t)
-{
-    enum { LANES = 16 };
-    double lanes[LANES] = {0};
-    double sum = 0;
-
-    assert(t->p->n_trainable % LANES == 0);
-    for (size_t i = 0; i < t->p->n_trainable; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            lanes[l] += (double)t->grads[i + (size_t)l] * (double)t->grads[i + (size_t)l];
-        }
-    }
-    for (int l = 0; l < LANES; l++) {
-        sum += lanes[l];
-    }
-    return sqrt(sum);
-}
-
-static enum rc trainer_raise_nonfinite(const struct trainer *t, double loss, struct err *e)
-{
-    const char *layer = net_find_nonfinite(t->net, t->grads);
-    char keys[TRAINER_KEYS * (HASH_HEX_KEY + 1) + 1] = "";
-    size_t at = 0;
-
-    for (int i = 0; i < t->n_bad; i++) {
-        char hex[HASH_HEX_KEY];
-
-        hash_key_hex(&t->bad[i], hex);
-        at += (size_t)snprintf(keys + at, sizeof keys - at, " %s", hex);
-    }
-    return err_raise(e, RC_CORRUPT,
-                     "step %lld: the loss is %g and the gradient of '%s' is not finite; images:%s; "
-                     "the weights are as before the step: lower lr, or skip such steps with "
-                     "skip_nonfinite",
-                     (long long)t->steps, loss, layer != NULL ? layer : "(none)",
-                     t->n_bad > 0 ? keys : " none of this rank's");
-}
-
-/* running = (1-m)*running + m*mean over all micro-batches; then into the EMA like a weight. */
-static void trainer_update_bn(struct trainer *t, double decay)
-{
-    float m = (float)t->c.bn_momentum;
-    float scale = 1.0f / (float)t->c.micro_batches;
-    float d = (float)(1 - decay);
-
-    for (size_t i = t->p->n_trainable; i < t->p->n_total; i++) {
-        t->weights[i] = (1 - m) * t->weights[i] + m * (t->grads[i] * scale);
-        t->ema[i] += d * (t->weights[i] - t->ema[i]);
-    }
-}
-
-static enum rc trainer_update(struct trainer *t, double scale, double lr, struct err *e)
-{
-    double decay = t->c.ema_decay > 0 ? schedule_ema_decay(t->c.ema_decay, t->steps + 1) : 0;
-    enum rc rc = RC_OK;
-
-    for (int i = 0; i < TRAINER_RANGES && rc == RC_OK; i++) {
-        bool decayed = i == 0 || (i == 1 && t->c.decay_biases);
-        float scalars[4] = {(float)lr, decayed ? (float)t->c.weight_decay : 0, (float)scale,
-                            (float)decay};
-
-        if (t->n[i] > 0) {
-            rc = plan_run(t->sgd[i],
-                          (void *const[]){t->weights + t->from[i], t->grads + t->from[i],
-                                          t->momentum + t->from[i], t->ema + t->from[i], scalars},
-                          e);
-        }
-    }
-    if (rc != RC_OK) {
-        return rc;
-    }
-    trainer_update_bn(t, decay);
-    t->steps++;
-    return net_load(t->net, t->weights, e);
-}
-
-enum rc trainer_step(struct trainer *t, trainer_source *source, void *ctx, double norm,
-                     struct trainer_stats *out, struct err *e)
-{
-    struct trainer_stats s = {.lr = schedule_lr(&t->c.schedule, t->steps)};
-    double loss = 0;
-    double scale = 1 / norm;
-    enum rc rc = coll_agree(t->coll, trainer_compute(t, source, ctx, &loss, &s, e), e);
-
-    if (rc == RC_OK) {
-        rc = trainer_reduce(t, &loss, &s, e);
-    }
-    if (rc != RC_OK) {
-        return rc;
-    }
-    s.loss = loss / norm;
-    s.grad_norm = trainer_norm(t) / norm;
-    s.skipped = !isfinite(s.loss) || !isfinite(s.grad_norm);
-    if (s.skipped && !t->c.skip_nonfinite) {
-        return trainer_raise_nonfinite(t, s.loss, e);
-    }
-    if (s.skipped) {
-        t->steps++;
-        *out = s;
-        return RC_OK;
-    }
-    if (t->c.clip_norm > 0 && s.grad_norm > t->c.clip_norm) {
-        scale *= t->c.clip_norm / s.grad_norm;
-    }
-    rc = coll_agree(t->coll, trainer_update(t, scale, s.lr, e), e);
-    *out = s;
-    return rc;
+    return host;
 }
 
 int64_t trainer_steps(const struct trainer *t)
@@ -386,43 +202,52 @@ int64_t trainer_steps(const struct trainer *t)
     return t->steps;
 }
 
+int64_t trainer_skipped(const struct trainer *t)
+{
+    return t->skipped;
+}
+
 const struct params *trainer_params(const struct trainer *t)
 {
-    return t->p;
+    return t->params;
 }
 
 const float *trainer_weights(const struct trainer *t)
 {
-    return t->weights;
+    return trainer_host(t, FLAT_WEIGHTS);
 }
 
 const float *trainer_ema(const struct trainer *t)
 {
-    return t->c.ema_decay > 0 ? t->ema : t->weights;
+    return trainer_host(t, t->flat[FLAT_EMA] != NULL ? FLAT_EMA : FLAT_WEIGHTS);
 }
 
 const float *trainer_momentum(const struct trainer *t)
 {
-    return t->momentum;
+    return trainer_host(t, FLAT_MOMENTUM);
 }
 
 enum rc trainer_restore(struct trainer *t, const float *weights, const float *ema,
                         const float *momentum, int64_t steps, struct err *e)
 {
-    size_t bytes = t->p->n_total * sizeof *weights;
-    size_t momentum_bytes = t->p->n_trainable * sizeof *weights;
+    size_t bytes = t->params->n_total * sizeof *weights;
+    size_t trainable = t->params->n_trainable * sizeof *weights;
+    enum rc rc = device_upload(t->dev, NULL, t->flat[FLAT_WEIGHTS], weights, bytes, e);
 
-    if (weights != t->weights) {
-        memcpy(t->weights, weights, bytes);
+    if (rc == RC_OK && t->flat[FLAT_EMA] != NULL) {
+        rc = device_upload(t->dev, NULL, t->flat[FLAT_EMA], ema != NULL ? ema : weights, bytes, e);
     }
-    memcpy(t->ema, ema != NULL ? ema : weights, bytes);
-    if (momentum != NULL) {
-        memcpy(t->momentum, momentum, momentum_bytes);
-    } else {
-        memset(t->momentum, 0, momentum_bytes);
+    if (rc == RC_OK && momentum != NULL) {
+        rc = device_upload(t->dev, NULL, t->flat[FLAT_MOMENTUM], momentum, trainable, e);
+    } else if (rc == RC_OK) {
+        rc = device_zero(t->dev, NULL, t->flat[FLAT_MOMENTUM], trainable, e);
     }
-    t->steps = steps;
-    return net_load(t->net, t->weights, e);
+    rc = rc != RC_OK ? rc : device_sync(t->dev, NULL, e);
+    rc = rc != RC_OK ? rc : net_refresh(t->net, e);
+    if (rc == RC_OK) {
+        t->steps = steps;
+    }
+    return rc;
 }
 
 const struct net *trainer_net(const struct trainer *t)

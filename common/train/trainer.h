@@ -84,9 +84,12 @@ NODISCARD enum rc trainer_step(struct trainer *t, trainer_source *source, void *
 
 /** Steps done: the next step's number. Restored from a checkpoint. */
 int64_t trainer_steps(const struct trainer *t);
+/** Steps skipped so far in this process because they were not finite (skip_nonfinite). */
+int64_t trainer_skipped(const struct trainer *t);
 const struct params *trainer_params(const struct trainer *t);
-/** Flat host buffers, n_total floats: raw weights with running statistics; EMA of both (the weights
- * themselves when there is no EMA). */
+/** Flat host buffers, n_total floats, as they are now: raw weights with running statistics; EMA of
+ * both (the weights themselves when there is no EMA). Valid until the next step or the next call for
+ * the same buffer; NULL when the device fails. */
 const float *trainer_weights(const struct trainer *t);
 const float *trainer_ema(const struct trainer *t);
 const float *trainer_momentum(const struct trainer *t); /* n_trainable floats */

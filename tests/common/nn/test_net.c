@@ -57,6 +57,7 @@ static void make(struct fixture *f, const char *backend, bool training, enum dty
 
     memset(f, 0, sizeof *f);
     c.model = (struct nn_model){nn_family_find("resnetrs11_w16"), 1, CLASSES};
+    c.with_keep = training;
     for (int i = 0; i < 3; i++) {
         c.mean[i] = 0.3f;
         c.std[i] = 0.35f;
@@ -80,6 +81,9 @@ static void make(struct fixture *f, const char *backend, bool training, enum dty
         f->keep[i] = i % 5 == 1 ? 0 : 1.25f;
     }
     f->t = (struct net_targets){f->target, f->weight, f->keep, NULL};
+    if (training) {
+        net_bind(f->net, f->weights, f->grads); /* both backends compute in the host's memory */
+    }
 }
 
 static void done(struct fixture *f)
@@ -96,8 +100,8 @@ static double run(struct fixture *f)
     struct err e = {0};
 
     memset(f->grads, 0, net_params(f->net)->n_total * sizeof *f->grads);
-    assert_int_equal(net_load(f->net, f->weights, &e), RC_OK);
-    assert_int_equal(net_train(f->net, f->pixels, &f->t, f->grads, f->loss, NULL, &e), RC_OK);
+    assert_int_equal(net_refresh(f->net, &e), RC_OK);
+    assert_int_equal(net_train(f->net, f->pixels, &f->t, f->loss, NULL, &e), RC_OK);
     for (int i = 0; i < BATCH; i++) {
         sum += (double)f->loss[i];
     }
