@@ -5,5 +5,6 @@
 #include "common/base/verb.h"
 
 extern const struct verb verb_label;
+extern const struct verb verb_select;
 
 #endif

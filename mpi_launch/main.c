@@ -27,10 +27,12 @@ static const struct verb *const main_verbs[] = {
     &verb_pack,
     &verb_inspect,
     &verb_verify,
+    &verb_export,
     &verb_train,
     &verb_eval,
     &verb_predict,
     &verb_label,
+    &verb_select,
     &verb_models,
     &verb_doctor,
 };

@@ -7,5 +7,6 @@
 extern const struct verb verb_pack;
 extern const struct verb verb_inspect;
 extern const struct verb verb_verify;
+extern const struct verb verb_export;
 
 #endif
