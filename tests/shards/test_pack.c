@@ -499,7 +499,7 @@ static void running_out_of_memory_anywhere_loses_nothing(void **state)
     help_archive_add(a, "cat/y.jpg", "bad", 3, AE_IFREG);
     help_archive_end(a);
     write_photos(*state, "photos", 1);
-    for (uint64_t n = 1; made >= n - 1; n += 3) { /* until a run makes fewer allocations than n */
+    for (uint64_t n = 1; made >= n - (n > 1 ? 3 : 0); n += 3) { /* until a run makes fewer allocations than n */
         char out[16];
         enum rc rc = RC_OK;
 
@@ -514,6 +514,7 @@ static void running_out_of_memory_anywhere_loses_nothing(void **state)
                 fail_msg("allocation %d: %s", (int)n, e.msg);
             }
             failed++;
+            made = UINT64_MAX;
             assert_ok(pack(*state, &c, out, &r, &e), e); /* in the half-made corpus */
         }
         assert_int_equal(r.images, 4);
