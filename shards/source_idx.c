@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/image/image.h"
 #include "shards/source_impl.h"
 #include "shards/unpack.h"
 
@@ -107,6 +108,10 @@ static enum rc idx_fit(const struct idx *x, const struct idx *labels, struct err
     if (x->dims == 4 && x->dim[3] != 3 && x->dim[3] != 1) {
         return err_raise(e, RC_INVAL, "'%s' has %lu channels, expected (n, h, w) or (n, h, w, 3)",
                          x->path, (unsigned long)x->dim[3]);
+    }
+    if ((uint64_t)x->dim[1] * x->dim[2] * (x->dims == 4 ? x->dim[3] : 1) > IMAGE_MAX_BYTES / 2) {
+        return err_raise(e, RC_INVAL, "'%s' has images of %lu x %lu: more than the limit of a file",
+                         x->path, (unsigned long)x->dim[2], (unsigned long)x->dim[1]);
     }
     if (labels->u != NULL && labels->dim[0] != x->dim[0]) {
         return err_raise(e, RC_INVAL, "'%s' holds %lu images, but '%s' holds %lu labels", x->path,

@@ -133,7 +133,7 @@ static enum rc list_columns(struct list *l, char *line, struct err *e)
     if (n < 0) {
         return list_wrong(l, "a quote is not closed, or there are more than 64 columns", e);
     }
-    if (l->line == 1) {
+    if (l->path_column < 0) { /* the first line that is not empty */
         l->path_column = list_find(column, n, list_path_columns);
         l->class_column = list_find(column, n, list_class_columns);
         return l->path_column >= 0
