@@ -43,8 +43,8 @@ static const struct opt_usage select_usage = {
                    "classes with fewer until they too have N: copies are spread evenly, one more\n"
                    "for the most confident. Ties go by key, so equal stores give equal bytes.\n"
                    "The temperature of soft labels is an option of train, not of selection.",
-    .examples = "preceptor select --labels labels --out selection/1 --per_class 130000\n"
-                "preceptor select --labels labels --out selection/ns --per_class 130000 \\\n"
+    .examples = "preceptor select --labels labels --out selection/1 --per-class 130000\n"
+                "preceptor select --labels labels --out selection/ns --per-class 130000 \\\n"
                 "    --flavor noisystudent --seed 7"};
 
 struct select_result {

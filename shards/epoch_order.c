@@ -154,9 +154,9 @@ static enum rc order_add(struct epoch_order *o, int slot, uint32_t position, uin
     struct key128 id = {{0}};
 
     if (copies > ORDER_MAX_COPIES || copies > o->capacity - o->n_items) {
-        return err_raise(e, RC_CORRUPT,
-                         "shard '%s' of '%s' has more items than its manifest or selection says",
-                         corpus_shard(o->config.corpus, shard)->name, corpus_path(o->config.corpus));
+        return err_raise(
+            e, RC_CORRUPT, "shard '%s' of '%s' has more items than its manifest or selection says",
+            corpus_shard(o->config.corpus, shard)->name, corpus_path(o->config.corpus));
     }
     order_big_endian(id.b, (uint32_t)shard);
     order_big_endian(id.b + 4, position);

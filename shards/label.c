@@ -83,30 +83,33 @@ void label_from_probs(const float *probs, int n_classes, int k, uint16_t *cls, u
     out->rest_logp = k == n_classes || sum >= 1 ? f16_from_f32(-INFINITY) : label_log(1 - sum);
 }
 
+static double label_exp(uint16_t logp)
+{
+    return exp((double)f16_to_f32(logp));
+}
+
 void label_to_target(const struct label *l, int n_classes, double temperature, float *target)
 {
-    double best = (double)l->confidence;
     int others = n_classes - l->k;
-    double spread = 0;
+    double spread = others > 0 ? label_exp(l->rest_logp) / others : 0;
+    double best = fmax((double)l->confidence, spread);
     double sum = 0;
 
     assert(l->k >= 1 && l->k <= n_classes);
+    best = l->k > 1 ? fmax(best, label_exp(l->logp[1])) : best;
     if (temperature <= 0 || best <= 0) {
         memset(target, 0, (size_t)n_classes * sizeof *target);
         target[l->cls[0]] = 1;
         return;
     }
     /* Relative to the best, so that no power of it underflows to nothing. */
-    if (others > 0) {
-        spread = exp((double)f16_to_f32(l->rest_logp)) / others;
-        spread = pow(spread / best, 1 / temperature);
-    }
+    spread = pow(spread / best, 1 / temperature);
     sum = spread * others;
     for (int i = 0; i < n_classes; i++) {
         target[i] = (float)spread;
     }
     for (int i = 0; i < l->k; i++) {
-        double p = i == 0 ? best : exp((double)f16_to_f32(l->logp[i]));
+        double p = i == 0 ? (double)l->confidence : label_exp(l->logp[i]);
 
         p = pow(p / best, 1 / temperature);
         sum += p;

@@ -87,6 +87,9 @@ const char *label_record_parse(const void *key, size_t key_bytes, const void *da
         if (!record_is_log(l.logp[i])) {
             return "it holds something that is not a log-probability";
         }
+        if (i > 0 && (l.logp[i] | 0x8000u) < (l.logp[i - 1] | 0x8000u)) {
+            return "its classes are not best first"; /* of negative halves the larger is less */
+        }
     }
     *out = l;
     return NULL;

@@ -247,6 +247,12 @@ static void a_sealed_lie_is_refused(void **state)
     assert_string_equal(label_record_parse(&key, 16, room, bytes, HELP_K, HELP_CLASSES, &l),
                         "it holds something that is not a log-probability");
     help_label(&key, &h);
+    h.logp[0] = 0xC000;
+    h.logp[1] = 0xB800;
+    label_record_write(&h.label, (uint8_t *)room);
+    assert_string_equal(label_record_parse(&key, 16, room, bytes, HELP_K, HELP_CLASSES, &l),
+                        "its classes are not best first");
+    help_label(&key, &h);
     h.label.confidence = NAN;
     label_record_write(&h.label, (uint8_t *)room);
     assert_string_equal(label_record_parse(&key, 16, room, bytes, HELP_K, HELP_CLASSES, &l),
