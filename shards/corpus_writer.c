@@ -20,7 +20,9 @@ struct corpus_writer {
     int lock; /* the folder, held with flock */
     struct corpus *corpus;
     struct known *known;
-    struct pending *pending;
+    struct pending *lanes[CORPUS_LANES];
+    int n_lanes;
+    struct pending *late;        /* no images: notes on files whose images may be in any lane */
     struct corpus_extras extras; /* occurrences of sealed images, not written yet */
     uint64_t shard_bytes;
     bool save; /* the manifest has something new to say */
@@ -117,6 +119,9 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
         return mem_raise(e, "a corpus writer", sizeof *w);
     }
     w->lock = -1;
+    w->n_lanes = config->lanes < 1              ? 1
+                 : config->lanes > CORPUS_LANES ? CORPUS_LANES
+                                                : config->lanes;
     w->shard_bytes = config->shard_bytes > 0 ? config->shard_bytes : WRITER_SHARD_BYTES;
     rc = fs_mkdirs(config->path, e);
     if (rc == RC_OK) {
@@ -129,7 +134,10 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
         rc = writer_sweep(w->corpus, e);
     }
     if (rc == RC_OK) {
-        rc = pending_create(config->path, &w->pending, e);
+        rc = pending_create(config->path, &w->late, e);
+    }
+    for (int i = 0; i < w->n_lanes && rc == RC_OK; i++) {
+        rc = pending_create(config->path, &w->lanes[i], e);
     }
     if (rc == RC_OK) {
         rc = known_open(w->corpus, &w->known, e);
@@ -148,7 +156,10 @@ void corpus_writer_close(struct corpus_writer *w)
         return;
     }
     known_close(w->known);
-    pending_destroy(w->pending);
+    for (int i = 0; i < w->n_lanes; i++) {
+        pending_destroy(w->lanes[i]);
+    }
+    pending_destroy(w->late);
     corpus_extras_release(&w->extras);
     corpus_close(w->corpus);
     if (w->lock >= 0) {
@@ -157,7 +168,164 @@ void corpus_writer_close(struct corpus_writer *w)
     mem_free(w);
 }
 
+/* ---- sealing ----------------------------------------------------------------------------------- */
+
+/* Enter the images of the shard just sealed (pending, in key order) among the known ones. */
+static enum rc writer_learn(struct corpus_writer *w, const struct pending *lane, uint32_t shard,
+                            struct err *e)
+{
+    struct shard_occurrence *o = NULL;
+    uint32_t room = 0;
+    enum rc rc = RC_OK;
+
+    for (uint32_t i = 0; i < pending_count(lane) && rc == RC_OK; i++) {
+        const struct pending_image *image = pending_at(lane, i);
+        struct known_image known = {.shard = shard};
+
+        if (image->n_occurrences > room) {
+            struct shard_occurrence *more = mem_realloc(o, image->n_occurrences, sizeof *o);
+
+            if (more == NULL) {
+                rc = mem_raise(e, "occurrences", image->n_occurrences * sizeof *o);
+                break;
+            }
+            o = more;
+            room = image->n_occurrences;
+        }
+        pending_occurrences(lane, i, o);
+        known.cls = o[0].cls;
+        rc = known_put_image(w->known, &image->key, &known, e);
+        for (uint32_t k = 0; k < image->n_occurrences && rc == RC_OK; k++) {
+            rc = known_put_occurrence(w->known, &image->key, o[k].cls, o[k].source,
+                                      o[k].source_bytes, e);
+            if (w->corpus->labeled) {
+                w->corpus->per_class[o[k].cls]++;
+            }
+        }
+    }
+    mem_free(o);
+    return rc;
+}
+
+static enum rc writer_learn_files(struct corpus_writer *w, const struct pending *lane,
+                                  struct err *e)
+{
+    size_t n = 0;
+    const struct known_note *notes = pending_notes(lane, &n);
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        rc = known_put_note(w->known, &notes[i], e);
+    }
+    return rc;
+}
+
+/* Seal one lane as the next shard, in memory and on disk but for the manifest. */
+static enum rc writer_seal(struct corpus_writer *w, struct pending *lane, struct err *e)
+{
+    struct corpus *c = w->corpus;
+    struct corpus_shard s = {.images = 0};
+    enum rc rc = RC_OK;
+
+    if (pending_count(lane) == 0) {
+        return RC_OK;
+    }
+    (void)snprintf(s.name, sizeof s.name, "images-%06d.lmdb", c->n_shards);
+    rc = shard_writer_seal(c->path, lane, &s, e);
+    if (rc == RC_OK) {
+        rc = corpus_append_shard(c, &s, e);
+    }
+    if (rc == RC_OK) {
+        rc = writer_learn(w, lane, (uint32_t)c->n_shards - 1, e);
+    }
+    if (rc == RC_OK) {
+        rc = writer_learn_files(w, lane, e);
+    }
+    if (rc == RC_OK) {
+        rc = pending_reset(lane, e);
+    }
+    w->stats.shards++;
+    w->save = true;
+    return rc;
+}
+
+static enum rc writer_seal_extras(struct corpus_writer *w, struct err *e)
+{
+    struct corpus *c = w->corpus;
+    struct corpus_extra_file f = {.lines = 0};
+    enum rc rc = RC_OK;
+
+    if (w->extras.n == 0) {
+        return RC_OK;
+    }
+    (void)snprintf(f.name, sizeof f.name, "occurrences-%06d.jsonl", c->n_extra_files);
+    corpus_extras_sort(&w->extras);
+    rc = corpus_extra_write(c->path, &w->extras, &f, e);
+    for (size_t i = 0; i < w->extras.n && c->labeled; i++) {
+        c->per_class[w->extras.all[i].cls]++;
+    }
+    if (rc == RC_OK) {
+        rc = corpus_append_extra_file(c, &f, e);
+    }
+    corpus_extras_release(&w->extras);
+    w->save = true;
+    return rc;
+}
+
+/* The order makes a kill harmless anywhere: files first, then the manifest, then the cache. */
+static enum rc writer_publish(struct corpus_writer *w, struct err *e)
+{
+    enum rc rc = writer_seal_extras(w, e);
+
+    if (rc == RC_OK && w->save) {
+        rc = corpus_save(w->corpus, e);
+    }
+    if (rc == RC_OK) {
+        w->save = false;
+        rc = known_commit(w->known, w->corpus, e);
+    }
+    return rc;
+}
+
+/* The rests of the lanes, as many as fit together in a shard. */
+enum rc corpus_writer_flush(struct corpus_writer *w, struct err *e)
+{
+    struct pending *last = w->lanes[0];
+    enum rc rc = RC_OK;
+
+    for (int i = 1; i < w->n_lanes && rc == RC_OK; i++) {
+        struct pending *lane = w->lanes[i];
+
+        if (pending_bytes(last) + pending_bytes(lane) <= w->shard_bytes &&
+            pending_count(last) + pending_count(lane) <= CORPUS_SHARD_IMAGES) {
+            rc = pending_merge(last, lane, e);
+            continue;
+        }
+        rc = writer_seal(w, last, e);
+        if (rc == RC_OK) {
+            rc = writer_publish(w, e);
+        }
+        last = lane;
+    }
+    if (rc == RC_OK) {
+        rc = writer_seal(w, last, e);
+    }
+    if (rc == RC_OK) {
+        rc = writer_learn_files(w, w->late, e);
+    }
+    if (rc == RC_OK) {
+        rc = pending_reset(w->late, e);
+    }
+    return rc == RC_OK ? writer_publish(w, e) : rc;
+}
+
 /* ---- adding ------------------------------------------------------------------------------------ */
+
+/* A key is a hash already. Bytes that neither sort shards nor pick slots of pending's table. */
+static struct pending *writer_lane(const struct corpus_writer *w, const struct key128 *key)
+{
+    return w->lanes[(key->b[14] << 8 | key->b[15]) % w->n_lanes];
+}
 
 enum rc corpus_writer_has(struct corpus_writer *w, const struct key128 *key, bool *has,
                           struct err *e)
@@ -165,7 +333,7 @@ enum rc corpus_writer_has(struct corpus_writer *w, const struct key128 *key, boo
     struct known_image image;
     uint32_t index = 0;
 
-    *has = pending_find(w->pending, key, &index);
+    *has = pending_find(writer_lane(w, key), key, &index);
     return *has ? RC_OK : known_find_image(w->known, key, has, &image, e);
 }
 
@@ -219,16 +387,17 @@ static enum rc writer_add_pending(struct corpus_writer *w, const struct corpus_i
                                   uint32_t index, bool fresh, enum corpus_added *added,
                                   struct err *e)
 {
+    struct pending *lane = writer_lane(w, &image->key);
     bool same = false;
     enum rc rc =
-        pending_occur(w->pending, index, image->cls, image->source, image->source_bytes, &same, e);
+        pending_occur(lane, index, image->cls, image->source, image->source_bytes, &same, e);
 
     if (rc != RC_OK) {
         return rc;
     }
     *added = fresh ? CORPUS_NEW : same ? CORPUS_SAME : CORPUS_DUPLICATE;
     if (*added == CORPUS_DUPLICATE) {
-        writer_conflict(w, image, pending_class(w->pending, index));
+        writer_conflict(w, image, pending_class(lane, index));
         w->stats.duplicates++;
     }
     return RC_OK;
@@ -237,6 +406,7 @@ static enum rc writer_add_pending(struct corpus_writer *w, const struct corpus_i
 enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *image,
                           enum corpus_added *added, struct err *e)
 {
+    struct pending *lane = writer_lane(w, &image->key);
     struct known_image was;
     uint32_t index = 0;
     bool found = false;
@@ -249,20 +419,22 @@ enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *im
                          (int)(image->source_bytes & UINT16_MAX), image->source, w->corpus->path,
                          image->cls, w->corpus->classes.n, image->bytes);
     }
-    if (pending_find(w->pending, &image->key, &index)) {
+    if (pending_find(lane, &image->key, &index)) {
         return writer_add_pending(w, image, index, false, added, e);
     }
     rc = known_find_image(w->known, &image->key, &found, &was, e);
     if (rc != RC_OK || found) {
         return rc == RC_OK ? writer_add_later(w, image, &was, added, e) : rc;
     }
-    if (pending_count(w->pending) > 0 &&
-        (pending_count(w->pending) >= CORPUS_SHARD_IMAGES ||
-         pending_bytes(w->pending) + image->bytes > w->shard_bytes)) {
-        rc = corpus_writer_flush(w, e);
+    if (pending_count(lane) > 0 && (pending_count(lane) >= CORPUS_SHARD_IMAGES ||
+                                    pending_bytes(lane) + image->bytes > w->shard_bytes)) {
+        rc = writer_seal(w, lane, e);
+        if (rc == RC_OK) {
+            rc = writer_publish(w, e);
+        }
     }
     if (rc == RC_OK) {
-        rc = pending_add(w->pending, &image->key, image->data, image->bytes, &index, e);
+        rc = pending_add(lane, &image->key, image->data, image->bytes, &index, e);
     }
     if (rc != RC_OK) {
         return rc;
@@ -270,110 +442,6 @@ enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *im
     w->stats.images++;
     w->stats.bytes += image->bytes;
     return writer_add_pending(w, image, index, true, added, e);
-}
-
-/* ---- sealing ----------------------------------------------------------------------------------- */
-
-/* Enter the images of the shard just sealed (pending, in key order) among the known ones. */
-static enum rc writer_learn(struct corpus_writer *w, uint32_t shard, struct err *e)
-{
-    struct shard_occurrence *o = NULL;
-    uint32_t room = 0;
-    enum rc rc = RC_OK;
-
-    for (uint32_t i = 0; i < pending_count(w->pending) && rc == RC_OK; i++) {
-        const struct pending_image *image = pending_at(w->pending, i);
-        struct known_image known = {.shard = shard};
-
-        if (image->n_occurrences > room) {
-            struct shard_occurrence *more = mem_realloc(o, image->n_occurrences, sizeof *o);
-
-            if (more == NULL) {
-                rc = mem_raise(e, "occurrences", image->n_occurrences * sizeof *o);
-                break;
-            }
-            o = more;
-            room = image->n_occurrences;
-        }
-        pending_occurrences(w->pending, i, o);
-        known.cls = o[0].cls;
-        rc = known_put_image(w->known, &image->key, &known, e);
-        for (uint32_t k = 0; k < image->n_occurrences && rc == RC_OK; k++) {
-            rc = known_put_occurrence(w->known, &image->key, o[k].cls, o[k].source,
-                                      o[k].source_bytes, e);
-            if (w->corpus->labeled) {
-                w->corpus->per_class[o[k].cls]++;
-            }
-        }
-    }
-    mem_free(o);
-    return rc;
-}
-
-static enum rc writer_seal_pending(struct corpus_writer *w, struct err *e)
-{
-    struct corpus *c = w->corpus;
-    struct corpus_shard s = {.images = 0};
-    enum rc rc = RC_OK;
-
-    if (pending_count(w->pending) == 0) {
-        return RC_OK;
-    }
-    (void)snprintf(s.name, sizeof s.name, "images-%06d.lmdb", c->n_shards);
-    rc = shard_writer_seal(c->path, w->pending, &s, e);
-    if (rc == RC_OK) {
-        rc = corpus_append_shard(c, &s, e);
-    }
-    if (rc == RC_OK) {
-        rc = writer_learn(w, (uint32_t)c->n_shards - 1, e);
-    }
-    if (rc == RC_OK) {
-        rc = pending_reset(w->pending, e);
-    }
-    w->stats.shards++;
-    w->save = true;
-    return rc;
-}
-
-static enum rc writer_seal_extras(struct corpus_writer *w, struct err *e)
-{
-    struct corpus *c = w->corpus;
-    struct corpus_extra_file f = {.lines = 0};
-    enum rc rc = RC_OK;
-
-    if (w->extras.n == 0) {
-        return RC_OK;
-    }
-    (void)snprintf(f.name, sizeof f.name, "occurrences-%06d.jsonl", c->n_extra_files);
-    corpus_extras_sort(&w->extras);
-    rc = corpus_extra_write(c->path, &w->extras, &f, e);
-    for (size_t i = 0; i < w->extras.n && c->labeled; i++) {
-        c->per_class[w->extras.all[i].cls]++;
-    }
-    if (rc == RC_OK) {
-        rc = corpus_append_extra_file(c, &f, e);
-    }
-    corpus_extras_release(&w->extras);
-    w->save = true;
-    return rc;
-}
-
-/* The order makes a kill harmless anywhere: files first, then the manifest, then the cache. */
-enum rc corpus_writer_flush(struct corpus_writer *w, struct err *e)
-{
-    enum rc rc = writer_seal_pending(w, e);
-
-    if (rc == RC_OK) {
-        rc = writer_seal_extras(w, e);
-    }
-    if (rc == RC_OK && w->save) {
-        rc = corpus_save(w->corpus, e);
-    }
-    if (rc == RC_OK) {
-        w->save = false;
-        rc = known_commit(w->known, w->corpus, e);
-    }
-    return rc;
 }
 
 enum rc corpus_writer_note_source(struct corpus_writer *w, json_t *source, struct err *e)
@@ -391,9 +459,24 @@ enum rc corpus_writer_note_source(struct corpus_writer *w, json_t *source, struc
     return RC_OK;
 }
 
-struct known *corpus_writer_known(struct corpus_writer *w)
+enum rc corpus_writer_note_file(struct corpus_writer *w, const struct key128 *image,
+                                const char *path, const struct known_file *file, struct err *e)
 {
-    return w->known;
+    struct pending *lane = image != NULL ? writer_lane(w, image) : w->late;
+    struct known_note note;
+    uint32_t index = 0;
+
+    known_note_of(path, file, &note);
+    if (image == NULL || pending_find(lane, image, &index)) {
+        return pending_note(lane, &note, e);
+    }
+    return known_put_note(w->known, &note, e);
+}
+
+enum rc corpus_writer_find_file(struct corpus_writer *w, const char *path, bool *found,
+                                struct known_file *out, struct err *e)
+{
+    return known_find_file(w->known, path, found, out, e);
 }
 
 void corpus_writer_stats(const struct corpus_writer *w, struct corpus_writer_stats *out)

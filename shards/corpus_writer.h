@@ -1,6 +1,7 @@
 /**
- * Writing a corpus: images are added in any order, gathered in a scratch file, and sealed into a
- * shard when there are enough of them. Readers see nothing of it before the manifest lists it; a
+ * Writing a corpus: images are added in any order, gathered in scratch files, and sealed into a
+ * shard when there are enough of them. With several lanes an image goes to one by its key, so that
+ * what stood together in a source (a class, a day) is spread over as many shards. Readers see nothing of it before the manifest lists it; a
  * writer that dies leaves nothing but what the next one sweeps away. One writer at a time.
  *
  * Sealed bytes depend on the set of images, classes and sources in a shard alone.
@@ -15,7 +16,10 @@
 #include "shards/corpus.h"
 #include "shards/known.h"
 
-enum { CORPUS_SHARD_IMAGES = 1 << 20 }; /* at most, in one shard */
+enum {
+    CORPUS_SHARD_IMAGES = 1 << 20, /* at most, in one shard */
+    CORPUS_LANES = 32              /* at most */
+};
 
 struct corpus_writer;
 
@@ -23,6 +27,7 @@ struct corpus_writer_config {
     const char *path;                 /* made if it is not there */
     const struct class_list *classes; /* borrowed for the call; NULL or empty: unlabeled */
     uint64_t shard_bytes;             /* of images in a shard; 0: 1 GiB */
+    int lanes;                        /* shards that fill at a time; 0: 1 */
 };
 
 struct corpus_image {
@@ -64,8 +69,13 @@ NODISCARD enum rc corpus_writer_flush(struct corpus_writer *w, struct err *e);
 
 /** Append to the manifest's list of sources at the next flush (takes source). RC_NOMEM. */
 NODISCARD enum rc corpus_writer_note_source(struct corpus_writer *w, json_t *source, struct err *e);
-/** The cache of packed files: put before a flush, kept from the next flush on. */
-struct known *corpus_writer_known(struct corpus_writer *w);
+/** Remember a file as packed, once the image of this key is sealed (at once if it is, or if there is no
+ * such image); image NULL: once all that was added before is sealed. */
+NODISCARD enum rc corpus_writer_note_file(struct corpus_writer *w, const struct key128 *image,
+                                          const char *path, const struct known_file *file,
+                                          struct err *e);
+NODISCARD enum rc corpus_writer_find_file(struct corpus_writer *w, const char *path, bool *found,
+                                          struct known_file *out, struct err *e);
 void corpus_writer_stats(const struct corpus_writer *w, struct corpus_writer_stats *out);
 
 #endif

@@ -110,13 +110,16 @@ enum rc known_put_occurrence(struct known *k, const struct key128 *key, int32_t 
                        : rc;
 }
 
-enum rc known_put_file(struct known *k, const char *path, const struct known_file *file,
-                       struct err *e)
+void known_note_of(const char *path, const struct known_file *file, struct known_note *out)
 {
-    struct key128 hash;
+    hash_key(path, strlen(path), &out->path);
+    out->file = *file;
+}
 
-    hash_key(path, strlen(path), &hash);
-    return lmdb_file_replace(k->file, KNOWN_FILES, &hash, sizeof hash, file, sizeof *file, e);
+enum rc known_put_note(struct known *k, const struct known_note *note, struct err *e)
+{
+    return lmdb_file_replace(k->file, KNOWN_FILES, &note->path, sizeof note->path, &note->file,
+                             sizeof note->file, e);
 }
 
 enum rc known_commit(struct known *k, const struct corpus *c, struct err *e)

@@ -28,6 +28,13 @@ struct known_file {
     struct digest digest; /* of an archive or IDX file; zeros for an image file */
 };
 
+/** A file and the hash of its path. */
+struct known_note {
+    struct key128 path;
+    struct known_file file;
+};
+void known_note_of(const char *path, const struct known_file *file, struct known_note *out);
+
 /** Open or make c's known.lmdb and bring it up to the shards that the manifest lists. Reads whole
  * shards where it has to start anew. RC_IO, RC_CORRUPT (a shard), RC_NOMEM. */
 NODISCARD enum rc known_open(struct corpus *c, struct known **out, struct err *e);
@@ -47,8 +54,7 @@ NODISCARD enum rc known_put_image(struct known *k, const struct key128 *key,
                                   const struct known_image *image, struct err *e);
 NODISCARD enum rc known_put_occurrence(struct known *k, const struct key128 *key, int32_t cls,
                                        const char *source, size_t source_bytes, struct err *e);
-NODISCARD enum rc known_put_file(struct known *k, const char *path, const struct known_file *file,
-                                 struct err *e);
+NODISCARD enum rc known_put_note(struct known *k, const struct known_note *note, struct err *e);
 /** Commit as covering what the manifest lists now. */
 NODISCARD enum rc known_commit(struct known *k, const struct corpus *c, struct err *e);
 

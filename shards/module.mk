@@ -1,8 +1,8 @@
 # Images: stores, packing.
-shards_SRC  := class_list.c corpus.c corpus_extra.c corpus_writer.c json_bytes.c known.c lmdb_file.c lmdb_seal.c \
-               manifest.c map_guard.c pack.c pack_classes.c pack_pool.c pack_retry.c pending.c quarantine.c shard_reader.c \
-               shard_record.c shard_writer.c source.c source_archive.c source_dir.c source_idx.c source_list.c unpack.c \
-               verb_inspect.c verb_pack.c verb_verify.c verify.c
+shards_SRC  := class_list.c corpus.c corpus_extra.c corpus_writer.c json_bytes.c known.c lmdb_file.c \
+               lmdb_seal.c manifest.c map_guard.c pack.c pack_classes.c pack_pool.c pack_retry.c pack_take.c \
+               pending.c quarantine.c shard_reader.c shard_record.c shard_writer.c source.c source_archive.c \
+               source_dir.c source_idx.c source_list.c unpack.c verb_inspect.c verb_pack.c verb_verify.c verify.c
 # Labels, selections, order and feed.
 shards_SRC  += epoch_order.c eval_feed.c exporter.c f16.c feed.c feed_work.c label.c label_reader.c label_record.c \
                label_store.c label_update.c label_writer.c reader_cache.c selection.c selection_writer.c \

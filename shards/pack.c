@@ -1,152 +1,12 @@
-#include "shards/pack.h"
-
-#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/base/clock.h"
 #include "common/base/fs.h"
-#include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/base/progress.h"
-#include "shards/corpus_writer.h"
 #include "shards/json_bytes.h"
-#include "shards/pack_classes.h"
-#include "shards/pack_pool.h"
-#include "shards/pack_retry.h"
-#include "shards/quarantine.h"
+#include "shards/pack_impl.h"
 #include "shards/source.h"
-
-struct pack {
-    const struct pack_config *config;
-    struct pack_result *result;
-    struct class_list
-        classes; /* of a labeled corpus; of an unlabeled one those met, for the limits */
-    struct corpus_writer *writer;
-    struct quarantine *quarantine;
-    struct pack_pool *pool;
-    struct pack_retry *retry; /* NULL: not a retry */
-    struct progress progress;
-    const char *const *sources;
-    int n_sources;
-    bool *noted;         /* of each source: it stands in the manifest */
-    uint64_t *per_class; /* candidates met of each class */
-    int per_class_room;
-    uint64_t candidates;
-    bool limited; /* some candidates are left out: what was read cannot be skipped next time */
-    int32_t cls;  /* of the candidate that want() wanted last */
-    const struct quarantine_entry *retried;
-};
-
-/* ---- taking what the pool has checked ----------------------------------------------------------- */
-
-static enum rc pack_quarantine(struct pack *p, const struct quarantine_entry *entry, struct err *e)
-{
-    struct quarantine_entry line = *entry;
-    bool fresh = false;
-    enum rc rc = RC_OK;
-
-    if (p->config->unlabeled) {
-        line.cls = NULL;
-    }
-    rc = quarantine_add(p->quarantine, &line, &fresh, e);
-    p->result->quarantined += fresh ? 1 : 0;
-    return rc;
-}
-
-static enum rc pack_no_class(const struct pack_job *j, const struct pack *p, struct err *e)
-{
-    if (j->texts.cls != NULL) {
-        return err_raise(e, RC_INVAL,
-                         "'%s' is of class '%s', which is not among the %d classes of '%s'",
-                         j->texts.full, j->texts.cls, p->classes.n, p->config->out);
-    }
-    return err_raise(
-        e, RC_INVAL,
-        "'%s' has no class: expected a folder a class, .cls beside the images, IDX labels "
-        "or a list with classes; or say --unlabeled",
-        j->texts.full);
-}
-
-static enum rc pack_take_image(struct pack *p, const struct pack_job *j, struct err *e)
-{
-    const struct corpus_image image = {.key = j->key,
-                                       .data = j->data,
-                                       .bytes = j->bytes,
-                                       .cls = p->config->unlabeled ? CORPUS_UNLABELED : j->cls,
-                                       .source = j->texts.stored,
-                                       .source_bytes = strlen(j->texts.stored)};
-    enum corpus_added added = CORPUS_SAME;
-    enum rc rc = RC_OK;
-
-    if (!p->config->unlabeled && j->cls < 0) {
-        return pack_no_class(j, p, e);
-    }
-    rc = corpus_writer_add(p->writer, &image, &added, e);
-    p->result->same += rc == RC_OK && added == CORPUS_SAME ? 1 : 0;
-    if (rc == RC_OK && p->retry != NULL) {
-        pack_retry_recovered(p->retry, j->texts.full);
-    }
-    return rc;
-}
-
-static enum rc pack_take(struct pack *p, const struct pack_job *j, struct err *e)
-{
-    enum rc rc = RC_OK;
-
-    if (j->rc != RC_OK) {
-        return err_raise(e, j->rc, "'%s': %s", j->texts.full, j->detail);
-    }
-    if (j->why == IMAGE_OK) {
-        rc = pack_take_image(p, j, e);
-    } else {
-        const struct quarantine_entry entry = {.source = j->texts.full,
-                                               .cls = j->texts.cls,
-                                               .reason = image_reason_name(j->why),
-                                               .detail = j->detail,
-                                               .bytes = j->bytes,
-                                               .has_key = true,
-                                               .key = j->key};
-
-        rc = pack_quarantine(p, &entry, e);
-    }
-    if (rc == RC_OK && j->texts.path != NULL) {
-        const struct known_file file = {.bytes = j->file_bytes, .mtime_ns = j->mtime_ns};
-
-        rc = known_put_file(corpus_writer_known(p->writer), j->texts.path, &file, e);
-    }
-    return rc;
-}
-
-static enum rc pack_take_oldest(struct pack *p, struct err *e)
-{
-    struct pack_job *j = pack_pool_take(p->pool);
-    struct corpus_writer_stats stats;
-    char detail[96];
-    enum rc rc = RC_OK;
-
-    if (j == NULL) {
-        return RC_OK;
-    }
-    rc = pack_take(p, j, e);
-    pack_pool_return(p->pool, j);
-    corpus_writer_stats(p->writer, &stats);
-    (void)snprintf(detail, sizeof detail, "%llu new | %llu bad", (unsigned long long)stats.images,
-                   (unsigned long long)p->result->quarantined);
-    progress_update(&p->progress, (int64_t)p->result->seen, detail);
-    return rc;
-}
-
-static enum rc pack_take_all(struct pack *p, struct err *e)
-{
-    struct pack_job *j = NULL;
-    enum rc rc = RC_OK;
-
-    while (rc == RC_OK && (j = pack_pool_take(p->pool)) != NULL) {
-        rc = pack_take(p, j, e);
-        pack_pool_return(p->pool, j);
-    }
-    return rc;
-}
 
 /* ---- what the walk tells ------------------------------------------------------------------------ */
 
@@ -165,7 +25,7 @@ static enum rc pack_known(void *ctx, const struct source_image *image, enum sour
     if (p->retry != NULL) {
         return RC_OK;
     }
-    rc = known_find_file(corpus_writer_known(p->writer), image->path, &found, &was, e);
+    rc = corpus_writer_find_file(p->writer, image->path, &found, &was, e);
     if (rc != RC_OK || !found || was.bytes != image->file_bytes) {
         return rc;
     }
@@ -175,7 +35,7 @@ static enum rc pack_known(void *ctx, const struct source_image *image, enum sour
         found = rc == RC_OK && memcmp(&now, &was.digest, sizeof now) == 0;
         was.mtime_ns = image->mtime_ns;
         if (found) {
-            rc = known_put_file(corpus_writer_known(p->writer), image->path, &was, e);
+            rc = corpus_writer_note_file(p->writer, NULL, image->path, &was, e);
         }
     }
     if (rc == RC_OK && found && was.mtime_ns == image->mtime_ns && !(archive && p->limited)) {
@@ -334,7 +194,7 @@ static enum rc pack_bad(void *ctx, const struct source_image *image, const char 
                                            .detail = detail != NULL ? detail : "",
                                            .bytes = image->file_bytes};
 
-    return pack_classes_match(p->config, image) ? pack_quarantine(p, &entry, e) : RC_OK;
+    return pack_classes_match(p->config, image) ? pack_take_bad(p, &entry, e) : RC_OK;
 }
 
 static enum rc pack_done(void *ctx, const char *path, uint64_t bytes, int64_t mtime_ns,
@@ -348,16 +208,34 @@ static enum rc pack_done(void *ctx, const char *path, uint64_t bytes, int64_t mt
         return rc;
     }
     rc = hash_file(path, &file.digest, e);
-    return rc == RC_OK ? known_put_file(corpus_writer_known(p->writer), path, &file, e) : rc;
+    return rc == RC_OK ? corpus_writer_note_file(p->writer, NULL, path, &file, e) : rc;
 }
 
 /* ---- a run -------------------------------------------------------------------------------------- */
+
+/* As many shards at a time as the sources fill, so that an archive sorted by class gives shards that
+ * are not. Folders are mixed by the walk. */
+static int pack_lanes(const struct pack_config *c)
+{
+    uint64_t shard = c->shard_bytes > 0 ? (uint64_t)c->shard_bytes : (uint64_t)1 << 30;
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < c->n_sources; i++) {
+        struct stat st;
+
+        if (stat(c->sources[i], &st) == 0 && S_ISREG(st.st_mode)) {
+            bytes += (uint64_t)st.st_size;
+        }
+    }
+    bytes = bytes / shard + (bytes % shard != 0);
+    return bytes < CORPUS_LANES ? (int)bytes : CORPUS_LANES;
+}
 
 static enum rc pack_open(struct pack *p, struct err *e)
 {
     const struct pack_config *c = p->config;
     struct corpus_writer_config writer = {c->out, c->unlabeled ? NULL : &p->classes,
-                                          (uint64_t)c->shard_bytes};
+                                          (uint64_t)c->shard_bytes, pack_lanes(c)};
     enum rc rc = c->unlabeled ? RC_OK : pack_classes_load(c, &p->classes, e);
 
     if (rc == RC_OK) {

@@ -33,6 +33,8 @@ struct pending {
     uint32_t n_occurrences, occurrence_room;
     char *text;
     size_t text_bytes, text_room;
+    struct known_note *notes;
+    size_t n_notes, note_room;
 };
 
 enum rc pending_create(const char *dir, struct pending **out, struct err *e)
@@ -74,6 +76,7 @@ void pending_destroy(struct pending *p)
     if (p->fd >= 0) {
         (void)close(p->fd);
     }
+    mem_free(p->notes);
     mem_free(p->text);
     mem_free(p->occurrences);
     mem_free(p->slots);
@@ -369,11 +372,77 @@ const struct pending_image *pending_at(const struct pending *p, uint32_t index)
     return &p->images[index];
 }
 
+enum rc pending_note(struct pending *p, const struct known_note *note, struct err *e)
+{
+    if (p->n_notes == p->note_room) {
+        size_t room = p->note_room == 0 ? 256 : 2 * p->note_room;
+        struct known_note *more = mem_realloc(p->notes, room, sizeof *more);
+
+        if (more == NULL) {
+            return mem_raise(e, "notes on packed files", room * sizeof *more);
+        }
+        p->notes = more;
+        p->note_room = room;
+    }
+    p->notes[p->n_notes++] = *note;
+    return RC_OK;
+}
+
+const struct known_note *pending_notes(const struct pending *p, size_t *n)
+{
+    *n = p->n_notes;
+    return p->notes;
+}
+
+static enum rc pending_move(struct pending *p, struct pending *from, uint32_t i, void *data,
+                            struct err *e)
+{
+    const struct pending_image *image = &from->images[i];
+    uint32_t index = 0;
+    bool same = false;
+    enum rc rc = pending_read(from, i, data, e);
+
+    if (rc == RC_OK) {
+        rc = pending_add(p, &image->key, data, (size_t)image->bytes, &index, e);
+    }
+    for (uint32_t k = image->first; rc == RC_OK && k != PENDING_NONE;
+         k = from->occurrences[k].next) {
+        const struct pending_occurrence *o = &from->occurrences[k];
+
+        rc = pending_occur(p, index, o->cls, from->text + o->source, o->source_bytes, &same, e);
+    }
+    return rc;
+}
+
+enum rc pending_merge(struct pending *p, struct pending *from, struct err *e)
+{
+    size_t room = 0;
+    void *data = NULL;
+    enum rc rc = RC_OK;
+
+    for (uint32_t i = 0; i < from->n; i++) {
+        room = from->images[i].bytes > room ? (size_t)from->images[i].bytes : room;
+    }
+    data = mem_calloc(room, 1);
+    if (data == NULL) {
+        return mem_raise(e, "images to be sealed", room);
+    }
+    for (uint32_t i = 0; i < from->n && rc == RC_OK; i++) {
+        rc = pending_move(p, from, i, data, e);
+    }
+    for (size_t i = 0; i < from->n_notes && rc == RC_OK; i++) {
+        rc = pending_note(p, &from->notes[i], e);
+    }
+    mem_free(data);
+    return rc == RC_OK ? pending_reset(from, e) : rc;
+}
+
 enum rc pending_reset(struct pending *p, struct err *e)
 {
     p->n = 0;
     p->n_occurrences = 0;
     p->text_bytes = 0;
+    p->n_notes = 0;
     p->buffered = 0;
     p->written = 0;
     if (p->n_slots > 0) {

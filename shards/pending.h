@@ -1,6 +1,6 @@
 /**
  * Images that wait to be sealed: their bytes in an unnamed scratch file, which vanishes with the
- * process; keys, occurrences and sources in memory.
+ * process; keys, occurrences, sources and notes on their files in memory.
  */
 #ifndef PRECEPTOR_PENDING_H
 #define PRECEPTOR_PENDING_H
@@ -11,6 +11,7 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "shards/known.h"
 #include "shards/shard_record.h"
 
 struct pending;
@@ -49,7 +50,13 @@ void pending_occurrences(const struct pending *p, uint32_t index, struct shard_o
 /** Read the file's bytes into out. RC_IO. */
 NODISCARD enum rc pending_read(struct pending *p, uint32_t index, void *out, struct err *e);
 
-/** Forget all images. RC_IO. */
+/** A file whose image is among these: it counts as packed when they are sealed. RC_NOMEM. */
+NODISCARD enum rc pending_note(struct pending *p, const struct known_note *note, struct err *e);
+const struct known_note *pending_notes(const struct pending *p, size_t *n);
+
+/** Move all of from to p; no image is in both. RC_IO, RC_NOMEM. */
+NODISCARD enum rc pending_merge(struct pending *p, struct pending *from, struct err *e);
+/** Forget all images and notes. RC_IO. */
 NODISCARD enum rc pending_reset(struct pending *p, struct err *e);
 
 #endif

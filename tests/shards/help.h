@@ -121,7 +121,7 @@ static inline void help_classes(struct class_list *l, int n)
 static inline struct corpus_writer *help_writer(const char *path, int classes, uint64_t shard_bytes)
 {
     struct class_list l;
-    struct corpus_writer_config config = {path, &l, shard_bytes};
+    struct corpus_writer_config config = {.path = path, .classes = &l, .shard_bytes = shard_bytes};
     struct corpus_writer *w = NULL;
     struct err e = {0};
 

@@ -91,6 +91,49 @@ static void sealed_bytes_do_not_depend_on_the_order_of_arrival(void **state)
     corpus_close(cb);
 }
 
+/* Images that come sorted by class leave the lanes mixed, and the rests fill shards together. */
+static void lanes_mix_what_comes_sorted(void **state)
+{
+    struct class_list l;
+    struct corpus_writer_config config = {
+        .path = *state, .classes = &l, .shard_bytes = 4000, .lanes = 8};
+    struct corpus_writer *w = NULL;
+    struct corpus *c = NULL;
+    struct err e = {0};
+
+    help_classes(&l, 4);
+    assert_ok(corpus_writer_open(&config, &w, &e), e);
+    class_list_release(&l);
+    for (unsigned i = 0; i < 400; i++) {
+        assert_int_equal(help_add(w, i, (int)i / 100, "s"), CORPUS_NEW);
+    }
+    assert_int_equal(help_add(w, 7, 0, "again"), CORPUS_DUPLICATE);
+    assert_ok(corpus_writer_flush(w, &e), e);
+    assert_int_equal(help_add(w, 8, 0, "s"), CORPUS_SAME);
+    corpus_writer_close(w);
+    c = open_corpus(*state);
+    assert_int_equal(corpus_images(c), 400);
+    assert_int_equal(corpus_occurrences(c), 401);
+    assert_true(corpus_shards(c) <= 10);
+    for (int s = 0; s < corpus_shards(c); s++) {
+        struct shard_reader *r = NULL;
+        int of[4] = {0, 0, 0, 0};
+
+        assert_ok(shard_reader_open(c, s, false, &r, &e), e);
+        for (uint64_t p = 0; p < shard_reader_count(r); p++) {
+            struct shard_record rec;
+
+            assert_ok(shard_reader_get(r, p, &rec, &e), e);
+            of[shard_reader_index(r)[p].cls]++;
+        }
+        for (int k = 0; k < 4 && shard_reader_count(r) > 40; k++) {
+            assert_true(of[k] > 2);
+        }
+        shard_reader_close(r);
+    }
+    corpus_close(c);
+}
+
 static void a_duplicate_in_one_shard_is_stored_once_with_both_sources(void **state)
 {
     struct corpus_writer *w = help_writer(*state, 2, 0);
@@ -207,7 +250,7 @@ static void what_was_not_flushed_is_not_there(void **state)
 static void another_class_list_is_refused_with_the_difference(void **state)
 {
     struct class_list l;
-    struct corpus_writer_config config = {*state, &l, 0};
+    struct corpus_writer_config config = {.path = *state, .classes = &l};
     struct corpus_writer *w = NULL;
     struct err e = {0};
 
@@ -230,7 +273,7 @@ static void another_class_list_is_refused_with_the_difference(void **state)
 static void a_second_writer_is_refused(void **state)
 {
     struct corpus_writer *w = help_writer(*state, 0, 0);
-    struct corpus_writer_config config = {*state, NULL, 0};
+    struct corpus_writer_config config = {.path = *state};
     struct corpus_writer *other = NULL;
     struct err e = {0};
 
@@ -352,6 +395,7 @@ int main(void)
                                         help_teardown),
         cmocka_unit_test_setup_teardown(sealed_bytes_do_not_depend_on_the_order_of_arrival,
                                         help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(lanes_mix_what_comes_sorted, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_duplicate_in_one_shard_is_stored_once_with_both_sources,
                                         help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_duplicate_of_a_sealed_image_joins_its_occurrences,

@@ -439,9 +439,11 @@ static void assert_no_temporaries(const char *dir)
 /* Killed at any time and run again, a corpus has the same images, occurrences and shards. */
 static void a_killed_pack_goes_on_and_ends_the_same(void **state)
 {
-    struct pack_config c = {.sources = photos, .n_sources = 1, .shard_bytes = 2000};
+    static const char *const both[] = {"photos", "a.tar"}; /* the archive asks for lanes */
+    struct pack_config c = {.sources = both, .n_sources = 2, .shard_bytes = 4000};
     struct pack_result r;
     struct err e = {0};
+    struct archive *a = NULL;
     char *expected = NULL;
     char *all = NULL;
     char *manifest[2];
@@ -450,6 +452,14 @@ static void a_killed_pack_goes_on_and_ends_the_same(void **state)
 
     write_photos(*state, "photos", 100);
     help_text(*state, "photos/cat/bad.jpg", "bad");
+    a = help_archive(help_path(path, *state, "a.tar"), ARCHIVE_FILTER_NONE, false);
+    for (unsigned i = 0; i < 150; i++) {
+        char name[32];
+
+        (void)snprintf(name, sizeof name, "%s/%u.jpg", i < 75 ? "ant" : "dog", i);
+        help_archive_pgm(a, name, 1000 + i);
+    }
+    help_archive_end(a);
     assert_ok(pack(*state, &c, "whole", &r, &e), e);
     expected = contents(*state, "whole");
     for (unsigned i = 0; i < 12; i++) {
@@ -499,7 +509,8 @@ static void running_out_of_memory_anywhere_loses_nothing(void **state)
     help_archive_add(a, "cat/y.jpg", "bad", 3, AE_IFREG);
     help_archive_end(a);
     write_photos(*state, "photos", 1);
-    for (uint64_t n = 1; made >= n - (n > 1 ? 3 : 0); n += 3) { /* until a run makes fewer allocations than n */
+    for (uint64_t n = 1; made >= n - (n > 1 ? 3 : 0);
+         n += 3) { /* until a run makes fewer allocations than n */
         char out[16];
         enum rc rc = RC_OK;
 
