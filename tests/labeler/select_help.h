@@ -50,8 +50,12 @@ static inline void made_shard(const struct made_store *m, int shard, struct made
 
 static inline struct label_lineage made_lineage(int classes)
 {
-    struct label_lineage l = {.model = "m", .preprocessing = "p", .precision = "f32", .isa = "i",
-                              .n_classes = classes, .top_k = 1};
+    struct label_lineage l = {.model = "m",
+                              .preprocessing = "p",
+                              .precision = "f32",
+                              .isa = "i",
+                              .n_classes = classes,
+                              .top_k = 1};
 
     memset(&l.weights, 7, sizeof l.weights);
     return l;
@@ -84,16 +88,19 @@ static inline void made_seal(const struct made_store *m, const char *dir, int sh
 
         label_record_write(&one, record);
         assert_ok(lmdb_file_put(f, LABEL_TABLE_LABELS, one.key.b, sizeof one.key.b, record,
-                                label_record_bytes(1), true, &e), e);
+                                label_record_bytes(1), true, &e),
+                  e);
         summary[i] = (struct label_summary){labels[i].confidence, labels[i].cls};
     }
     label_record_meta(&l, image, shard, &meta);
     meta.labels = m->per_shard;
     assert_ok(label_record_meta_write(&meta, &text, &bytes, &e), e);
     assert_ok(lmdb_file_put(f, LABEL_TABLE_META, LABEL_META_SHARD, strlen(LABEL_META_SHARD), text,
-                            bytes, false, &e), e);
+                            bytes, false, &e),
+              e);
     assert_ok(lmdb_file_put(f, LABEL_TABLE_META, LABEL_META_SUMMARY, strlen(LABEL_META_SUMMARY),
-                            summary, (size_t)m->per_shard * sizeof *summary, false, &e), e);
+                            summary, (size_t)m->per_shard * sizeof *summary, false, &e),
+              e);
     assert_ok(lmdb_file_seal(f, tmp, path, &d, &size, &e), e);
     free(text);
     free(summary);
