@@ -1,10 +1,11 @@
 /**
  * Writing a corpus: images are added in any order, gathered in scratch files, and sealed into a
  * shard when there are enough of them. With several lanes an image goes to one by its key, so that
- * what stood together in a source (a class, a day) is spread over as many shards. Readers see nothing of it before the manifest lists it; a
- * writer that dies leaves nothing but what the next one sweeps away. One writer at a time.
+ * what stood together in a source (a class, a day) is spread over as many shards.
  *
- * Sealed bytes depend on the set of images, classes and sources in a shard alone.
+ * Readers see nothing of it before the manifest lists it; a writer that dies leaves nothing but what
+ * the next one sweeps away. One writer at a time. Sealed bytes depend on the set of images, classes
+ * and sources in a shard alone. After an error a writer can only be closed.
  */
 #ifndef PRECEPTOR_CORPUS_WRITER_H
 #define PRECEPTOR_CORPUS_WRITER_H

@@ -105,7 +105,11 @@ static enum rc pack_want(void *ctx, const struct source_image *image, bool *want
         return RC_OK;
     }
     at = p->candidates++;
-    if (at < (uint64_t)c->skip || (c->first > 0 && at >= (uint64_t)(c->skip + c->first))) {
+    if (c->first > 0 && at >= (uint64_t)(c->skip + c->first)) {
+        p->enough = true;
+        return err_raise(e, RC_REQUEUE, "the first %lld candidates were met", (long long)c->first);
+    }
+    if (at < (uint64_t)c->skip) {
         return RC_OK;
     }
     rc = pack_class_of(p, image, &p->cls, e);
@@ -276,6 +280,10 @@ static enum rc pack_walk(struct pack *p, struct err *e)
 
     progress_begin(&p->progress, "pack", "images", 0, 0);
     walked = source_walk(p->sources, p->n_sources, false, &v, e);
+    if (p->enough) {
+        err_clear(e);
+        walked = RC_OK;
+    }
     if (walked != RC_OK && walked != RC_REQUEUE) {
         return walked;
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
@@ -50,11 +51,34 @@ static enum rc classes_meet(void *ctx, const struct source_image *image, bool *w
     return class_list_intern(w->names, image->cls, strlen(image->cls), &index, e);
 }
 
+/* A file in a folder whose class is met already is not even opened, unless its name is an archive's. */
+static enum rc classes_known(void *ctx, const struct source_image *image, enum source_known *known,
+                             struct err *e)
+{
+    static const char *const archives[] = {".tar", ".tgz", ".gz", ".zst", ".xz", ".bz2", ".zip"};
+    struct classes_walk *w = ctx;
+    const char *end = strrchr(image->text, '.');
+    int index = -1;
+    enum rc rc = RC_OK;
+
+    *known = SOURCE_UNKNOWN;
+    for (size_t i = 0; end != NULL && i < sizeof archives / sizeof archives[0]; i++) {
+        if (strcasecmp(end, archives[i]) == 0) {
+            return RC_OK;
+        }
+    }
+    if (image->cls != NULL && !image->numeric) {
+        rc = class_list_find(w->names, image->cls, strlen(image->cls), &index, e);
+    }
+    *known = index >= 0 ? SOURCE_KNOWN_ARCHIVE : SOURCE_UNKNOWN;
+    return rc;
+}
+
 static enum rc classes_from_sources(const struct pack_config *config, struct class_list *out,
                                     struct err *e)
 {
     struct classes_walk w = {config, out, -1};
-    const struct source_visitor v = {.ctx = &w, .want = classes_meet};
+    const struct source_visitor v = {.ctx = &w, .known = classes_known, .want = classes_meet};
     enum rc rc = source_walk(config->sources, config->n_sources, true, &v, e);
 
     if (rc == RC_OK && w.max >= 0 && out->n > 0) {

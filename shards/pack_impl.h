@@ -26,6 +26,7 @@ struct pack {
     uint64_t *per_class; /* candidates met of each class */
     int per_class_room;
     uint64_t candidates;
+    bool enough;   /* the first candidates that were asked for are met: the walk ended there */
     bool limited; /* some candidates are left out: what was read cannot be skipped next time */
     int32_t cls;  /* of the candidate that want() wanted last */
     const struct quarantine_entry *retried;

@@ -215,9 +215,7 @@ enum rc source_file(const struct source *s, const struct source_image *given, st
     }
     image.file_bytes = (uint64_t)st.st_size;
     image.mtime_ns = source_mtime(&st);
-    if (!s->names_only) {
-        rc = s->v->known(s->v->ctx, &image, &known, e);
-    }
+    rc = s->v->known(s->v->ctx, &image, &known, e);
     if (rc == RC_OK && known == SOURCE_KNOWN_IMAGE) {
         return s->v->want(s->v->ctx, &image, &want, e); /* it counts, though it is not read */
     }

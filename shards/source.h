@@ -41,7 +41,8 @@ enum source_known { SOURCE_UNKNOWN, SOURCE_KNOWN_IMAGE, SOURCE_KNOWN_ARCHIVE };
 /** What the walk tells. Any error ends the walk. */
 struct source_visitor {
     void *ctx;
-    /* Whether a file of its own was packed before and has not changed: it is not opened then. */
+    /* Whether a file of its own needs no look: it is not opened then. An image still meets want(),
+     * without its data; an archive meets nothing. */
     enum rc (*known)(void *ctx, const struct source_image *image, enum source_known *known,
                      struct err *e);
     /* A candidate, in order, each once. want false: image() is not called. */
@@ -55,7 +56,7 @@ struct source_visitor {
 };
 
 /** Walk the sources in order. An IDX file of one dimension is the labels of the IDX images before it.
- * names_only: files are opened for their first bytes alone; only want() is called.
+ * names_only: files are opened for their first bytes alone; only known() and want() are called.
  * RC_IO     a source is not there or a folder cannot be listed (named)
  * RC_INVAL  an IDX pair does not fit, a list is not understood
  * or what the visitor returned */

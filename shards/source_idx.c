@@ -134,9 +134,7 @@ enum rc source_idx_walk(const struct source *s, const char *path, const char *la
     }
     image.file_bytes = (uint64_t)st.st_size;
     image.mtime_ns = source_mtime(&st);
-    if (!s->names_only) {
-        rc = s->v->known(s->v->ctx, &image, &known, e);
-    }
+    rc = s->v->known(s->v->ctx, &image, &known, e);
     if (rc != RC_OK || known != SOURCE_UNKNOWN) {
         return rc;
     }

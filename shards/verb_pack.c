@@ -64,14 +64,15 @@ static enum rc pack_print_json(const struct pack_options *o, const struct pack_r
                                struct err *e)
 {
     json_t *root = json_pack(
-        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f}", "corpus",
+        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f}", "corpus",
         o->out, "images", (json_int_t)r->images, "bytes", (json_int_t)r->bytes, "shards", r->shards,
         "classes", r->classes, "seen", (json_int_t)r->seen, "left_out", (json_int_t)r->left_out,
         "unchanged", (json_int_t)r->unchanged, "new", (json_int_t)r->added, "new_bytes",
         (json_int_t)r->added_bytes, "duplicates", (json_int_t)r->duplicates, "same",
         (json_int_t)r->same, "conflicts", (json_int_t)r->conflicts, "quarantined",
-        (json_int_t)r->quarantined, "recovered", (json_int_t)r->recovered, "new_shards",
-        r->new_shards, "seconds", r->seconds, "images_per_second", (double)r->added / r->seconds);
+        (json_int_t)r->quarantined, "recovered", (json_int_t)r->recovered, "in_quarantine",
+        (json_int_t)r->in_quarantine, "new_shards", r->new_shards, "seconds", r->seconds,
+        "images_per_second", (double)r->added / r->seconds);
     enum rc rc = RC_OK;
 
     if (root == NULL) {
