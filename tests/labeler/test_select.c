@@ -36,14 +36,14 @@ static const struct made_store tied = {SHARDS, PER_SHARD, CLASSES, fill_tied};
 static const struct made_store equal = {SHARDS, PER_SHARD, CLASSES, fill_all_equal};
 static const struct made_store smooth = {SHARDS, PER_SHARD, CLASSES, fill_smooth};
 
-static struct label_store *store_of(const struct made_store *m, const char *dir,
+static struct label_store *store_of(const struct made_store *m, const char *dir, const char *name,
                                     struct made_label *all)
 {
     struct label_store *s = NULL;
     char path[512];
     struct err e = {0};
 
-    made_write(m, help_path(path, dir, "labels"), all);
+    made_write(m, help_path(path, dir, name), all);
     assert_ok(label_store_open(path, &s, &e), e);
     return s;
 }
@@ -66,14 +66,13 @@ static uint64_t rank_of(const struct made_label *all, int i, double min, uint64_
     return rank;
 }
 
-/* Copies that the exact rule gives label i. */
-static uint64_t copies_of(const struct made_label *all, int i, const struct select_rule *rule)
+/* Copies that the exact rule gives a label of this rank among n. */
+static uint64_t copies_of(float confidence, uint64_t rank, uint64_t n,
+                          const struct select_rule *rule)
 {
-    uint64_t n = 0;
-    uint64_t rank = rank_of(all, i, rule->min_confidence, &n);
     uint64_t want = rule->per_class;
 
-    if ((double)all[i].confidence < rule->min_confidence) {
+    if ((double)confidence < rule->min_confidence) {
         return 0;
     }
     if (want == 0 || (n < want && !rule->duplicate)) {
@@ -119,12 +118,17 @@ static void the_exact_rule_equals_brute_force(void **state)
 {
     static struct made_label all[N];
     static uint16_t copies[N];
-    struct label_store *labels = store_of(&tied, *state, all);
+    static uint64_t ranks[4][N];
+    static uint64_t eligible[4][N];
+    struct label_store *labels = store_of(&tied, *state, "labels", all);
     const uint64_t per_class[] = {0, 1, 7, 100, 101, 350, 1000, 2000, 10000};
     const double min[] = {0, 0.3, 10.0 / 31, 0.99};
     char path[512];
 
     (void)help_path(path, *state, "s");
+    for (int n = 0; n < 4 * N; n++) {
+        ranks[n % 4][n / 4] = rank_of(all, n / 4, min[n % 4], &eligible[n % 4][n / 4]);
+    }
     for (int i = 0; i < 9; i++) {
         for (int j = 0; j < 8; j++) {
             struct select_rule rule = {SELECT_EXACT, min[j % 4], per_class[i], j < 4, 0};
@@ -135,7 +139,8 @@ static void the_exact_rule_equals_brute_force(void **state)
             run(labels, &rule, path, classes);
             selected(path, copies);
             for (int n = 0; n < N; n++) {
-                assert_int_equal(copies[n], copies_of(all, n, &rule));
+                assert_int_equal(copies[n], copies_of(all[n].confidence, ranks[j % 4][n],
+                                                      eligible[j % 4][n], &rule));
                 images[all[n].cls] += copies[n] > 0;
                 totals[all[n].cls] += copies[n];
             }
@@ -161,12 +166,8 @@ static void cuts_are_exact_however_little_is_held(void **state)
     struct err e = {0};
 
     for (int s = 0; s < 3; s++) {
-        char name[16];
-        char dir[512];
-        struct label_store *labels = NULL;
-
-        (void)snprintf(name, sizeof name, "%d", s);
-        labels = store_of(stores[s], help_path(dir, *state, name), all);
+        static const char *const names[] = {"tied", "equal", "smooth"};
+        struct label_store *labels = store_of(stores[s], *state, names[s], all);
         for (int i = 0; i < 28; i++) {
             struct select_scan scan = {labels, false};
             struct select_class classes[CLASSES];
@@ -203,7 +204,7 @@ static void cuts_are_exact_however_little_is_held(void **state)
 
 static void the_bytes_do_not_depend_on_threads(void **state)
 {
-    struct label_store *labels = store_of(&tied, *state, NULL);
+    struct label_store *labels = store_of(&tied, *state, "labels", NULL);
     struct select_class classes[CLASSES];
     struct digest first;
     struct digest d;
@@ -232,7 +233,7 @@ static void noisystudent_walks_whole_per_cents_down(void **state)
 {
     static struct made_label all[N];
     static uint16_t copies[N];
-    struct label_store *labels = store_of(&smooth, *state, all);
+    struct label_store *labels = store_of(&smooth, *state, "labels", all);
     struct select_class classes[CLASSES];
     char path[512];
 
@@ -278,7 +279,7 @@ static void noisystudent_walks_whole_per_cents_down(void **state)
 
 static void rules_that_cannot_be_are_refused(void **state)
 {
-    struct label_store *labels = store_of(&smooth, *state, NULL);
+    struct label_store *labels = store_of(&smooth, *state, "labels", NULL);
     struct select_rule rule = {SELECT_NOISYSTUDENT, 0.305, 10, true, 0};
     struct select_class classes[CLASSES];
     struct selection_info info;
@@ -309,7 +310,7 @@ static void fill_nonsense(uint64_t i, struct made_label *out)
 static void a_confidence_that_is_none_names_the_shard(void **state)
 {
     static const struct made_store bad = {SHARDS, PER_SHARD, CLASSES, fill_nonsense};
-    struct label_store *labels = store_of(&bad, *state, NULL);
+    struct label_store *labels = store_of(&bad, *state, "labels", NULL);
     struct select_rule rule = {SELECT_EXACT, 0.3, 10, true, 0};
     struct select_class classes[CLASSES];
     struct selection_info info;
