@@ -347,16 +347,33 @@ static enum rc pack_summary(struct pack *p, struct err *e)
     return RC_OK;
 }
 
+/* A retry takes its kind from the corpus. */
+static enum rc pack_kind(struct pack_config *c, struct err *e)
+{
+    struct corpus *corpus = NULL;
+    enum rc rc = c->retry ? corpus_open(c->out, &corpus, e) : RC_OK;
+
+    if (corpus != NULL) {
+        c->unlabeled = !corpus_labeled(corpus);
+        corpus_close(corpus);
+    }
+    return rc;
+}
+
 enum rc pack_run(const struct pack_config *config, struct pack_result *result, struct err *e)
 {
-    struct pack p = {.config = config, .result = result};
+    struct pack_config c = *config;
+    struct pack p = {.config = &c, .result = result};
     double start = clock_now();
     struct err summary = {0};
     enum rc rc = RC_OK;
 
     memset(result, 0, sizeof *result);
     class_list_init(&p.classes);
-    rc = pack_open(&p, e);
+    rc = pack_kind(&c, e);
+    if (rc == RC_OK) {
+        rc = pack_open(&p, e);
+    }
     if (rc == RC_OK) {
         rc = pack_walk(&p, e);
     }

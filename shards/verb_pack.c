@@ -58,7 +58,7 @@ static const struct opt_usage pack_usage = {
         "preceptor pack --out few --first 50000 --limit-per-class 50 images.idx labels.idx\n"
         "preceptor pack --out rest --first 50000 --skip-per-class 50 --unlabeled images.idx \\\n"
         "    labels.idx\n"
-        "preceptor pack --out dump --unlabeled --retry"};
+        "preceptor pack --out dump --retry"};
 
 static enum rc pack_print_json(const struct pack_options *o, const struct pack_result *r,
                                struct err *e)

@@ -276,7 +276,7 @@ static void bad_files_cost_nothing_but_themselves(void **state)
 static void retry_finds_members_of_archives(void **state)
 {
     static const char *const tar[] = {"a.tar"};
-    struct pack_config c = {.sources = tar, .n_sources = 1};
+    struct pack_config c = {.sources = tar, .n_sources = 1, .unlabeled = true};
     struct pack_config retry = {.retry = true};
     struct pack_result r;
     struct err e = {0};
@@ -309,10 +309,13 @@ static void retry_finds_members_of_archives(void **state)
 static void what_cannot_be_packed_says_why(void **state)
 {
     struct pack_config c = {.sources = photos, .n_sources = 1};
+    struct pack_config retry = {.retry = true};
     struct pack_result r;
     struct err e = {0};
     char path[512];
 
+    assert_int_equal(pack(*state, &retry, "out", &r, &e), RC_IO);
+    assert_says(e, "there is no corpus at");
     assert_int_equal(pack(*state, &c, "out", &r, &e), RC_IO);
     assert_says(e, "photos': No such file or directory");
     assert_int_equal(mkdir(help_path(path, *state, "photos"), 0700), 0);
