@@ -78,8 +78,12 @@ static enum rc pack_class_of(struct pack *p, const struct source_image *image, i
         known.cls = p->retried->cls;
         known.numeric = strspn(known.cls, "0123456789") == strlen(known.cls);
     }
-    if (!p->config->unlabeled || known.cls == NULL) {
+    if (!p->config->unlabeled) {
         return pack_classes_of(&p->classes, &known, cls, e);
+    }
+    *cls = PACK_NO_CLASS;
+    if (known.cls == NULL || (p->config->skip_per_class == 0 && p->config->limit_per_class == 0)) {
+        return RC_OK; /* nobody counts it */
     }
     rc = class_list_intern(&p->classes, known.cls, strlen(known.cls), &index, e);
     *cls = index;

@@ -59,7 +59,7 @@ struct source_visitor {
  * names_only: files are opened for their first bytes alone; only known() and want() are called.
  * RC_IO     a source is not there or a folder cannot be listed (named)
  * RC_INVAL  an IDX pair does not fit, a list is not understood
- * or what the visitor returned */
+ * or what the visitor returned. e must not be NULL. */
 NODISCARD enum rc source_walk(const char *const paths[], int n, bool names_only,
                               const struct source_visitor *v, struct err *e);
 

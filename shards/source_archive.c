@@ -181,7 +181,8 @@ static enum rc archive_broken(const struct archive_walk *w, const char *text, en
     return archive_bad(w, text, "broken-archive", why.msg, e);
 }
 
-/* Read the rest of a member after its head. RC_CORRUPT broken; RC_INVAL more than max bytes. */
+/* Read the rest of a member after its head, into *out; out->data stays NULL if it is too large.
+ * RC_CORRUPT broken, RC_NOMEM. */
 static enum rc archive_member(struct archive_walk *w, const unsigned char *head, size_t n,
                               size_t max, struct archive_member *out, struct err *e)
 {
@@ -193,10 +194,8 @@ static enum rc archive_member(struct archive_walk *w, const unsigned char *head,
     if (rc == RC_OK && n > 0) {
         memcpy(data, head, n);
     }
-    while (rc == RC_OK && got > 0) {
-        if (n > max) {
-            rc = err_raise(e, RC_INVAL, "more bytes than the limit of a file");
-        } else if (n == room) {
+    while (rc == RC_OK && got > 0 && n <= max) {
+        if (n == room) {
             unsigned char *more = mem_realloc(data, 2 * room, 1);
 
             rc = more != NULL ? RC_OK : mem_raise(e, "a member of an archive", 2 * room);
@@ -208,7 +207,7 @@ static enum rc archive_member(struct archive_walk *w, const unsigned char *head,
             n += rc == RC_OK ? got : 0;
         }
     }
-    if (rc != RC_OK) {
+    if (rc != RC_OK || n > max) {
         mem_free(data);
         return rc;
     }
@@ -247,15 +246,12 @@ static enum rc archive_sidecar(struct archive_walk *w, const char *text, const c
         return rc;
     }
     rc = archive_member(w, NULL, 0, ARCHIVE_SIDECAR, &m, e);
-    if (rc == RC_INVAL) {
-        err_clear(e);
-        return archive_bad(w, text, image_reason_name(IMAGE_TOO_LARGE),
-                           "a .cls or .json of more "
-                           "than 1 MiB",
-                           e);
-    }
     if (rc != RC_OK) {
         return archive_broken(w, text, rc, e);
+    }
+    if (m.data == NULL) {
+        return archive_bad(w, text, image_reason_name(IMAGE_TOO_LARGE),
+                           "a .cls or .json of more than 1 MiB", e);
     }
     if (strcmp(ext, ".cls") == 0) {
         archive_class_text(&w->sample, (const char *)m.data, m.bytes);
@@ -266,34 +262,37 @@ static enum rc archive_sidecar(struct archive_walk *w, const char *text, const c
     return RC_OK;
 }
 
-/* Takes text. */
+/* The first bytes alone. */
+static enum rc archive_head(const unsigned char *head, size_t n, struct archive_member *out,
+                            struct err *e)
+{
+    out->data = mem_calloc(n + 1, 1);
+    if (out->data == NULL) {
+        return mem_raise(e, "a member of an archive", n);
+    }
+    memcpy(out->data, head, n);
+    out->bytes = n;
+    return RC_OK;
+}
+
+/* Takes text. What the visitor returns for the sample before is not this member's fault. */
 static enum rc archive_image(struct archive_walk *w, char *text, const char *name,
                              const unsigned char *head, size_t head_bytes, struct err *e)
 {
     struct archive_member m = {.text = text};
     enum rc rc = archive_sample_turn(w, name, e);
 
-    if (rc == RC_OK && w->s->names_only) {
-        m.data = mem_calloc(head_bytes + 1, 1);
-        m.bytes = head_bytes;
-        if (m.data != NULL) {
-            memcpy(m.data, head, head_bytes);
-        }
-        rc = m.data != NULL ? RC_OK : mem_raise(e, "a member of an archive", head_bytes);
-    } else if (rc == RC_OK) {
-        rc = archive_member(w, head, head_bytes, IMAGE_MAX_BYTES, &m, e);
-    }
     if (rc == RC_OK) {
-        w->sample.members[w->sample.n++] = m;
-        w->sample.bytes += m.bytes;
-        return RC_OK;
-    }
-    if (rc == RC_INVAL) {
-        err_clear(e);
-        rc = archive_bad(w, text, image_reason_name(IMAGE_TOO_LARGE),
-                         "more bytes than the limit of a file", e);
-    } else {
-        rc = archive_broken(w, text, rc, e);
+        rc = w->s->names_only ? archive_head(head, head_bytes, &m, e)
+                              : archive_member(w, head, head_bytes, IMAGE_MAX_BYTES, &m, e);
+        if (rc == RC_OK && m.data != NULL) {
+            w->sample.members[w->sample.n++] = m;
+            w->sample.bytes += m.bytes;
+            return RC_OK;
+        }
+        rc = rc != RC_OK ? archive_broken(w, text, rc, e)
+                         : archive_bad(w, text, image_reason_name(IMAGE_TOO_LARGE),
+                                       "more bytes than the limit of a file", e);
     }
     mem_free(text);
     return rc;

@@ -240,6 +240,50 @@ static void nested_archives_are_walked_to_a_depth(void **state)
           "2.pgm|-|n3.tar|13\ndone n3.tar\n");
 }
 
+static void names_in_any_encoding_come_through(void **state)
+{
+    char path[512];
+    struct archive *a = help_archive(help_path(path, *state, "n.tar"), ARCHIVE_FILTER_NONE, false);
+
+    help_archive_pgm(a, "caf\xe9/im\xff.pgm", 1);
+    help_archive_pgm(a, "caf\xc3\xa9/2.pgm", 2);
+    help_archive_end(a);
+    tells(
+        state, "n.tar",
+        "caf\xe9/im\xff.pgm|caf\xe9|n.tar|1\ncaf\xc3\xa9/2.pgm|caf\xc3\xa9|n.tar|2\ndone n.tar\n");
+}
+
+static enum rc refuse(void *ctx, const struct source_image *image, bool *want, struct err *e)
+{
+    (void)ctx;
+    (void)want;
+    return err_raise(e, RC_INVAL, "no '%s' today", image->inside);
+}
+
+/* It is not taken for a fault of the member that is read when the one before is handed over. */
+static void an_error_of_the_visitor_ends_the_walk(void **state)
+{
+    static struct story s;
+    const struct source_visitor v = {.ctx = &s,
+                                     .known = on_known,
+                                     .want = refuse,
+                                     .image = on_image,
+                                     .bad = on_bad,
+                                     .done = on_done};
+    char path[512];
+    const char *list[] = {path};
+    struct archive *a = help_archive(help_path(path, *state, "a.tar"), ARCHIVE_FILTER_NONE, false);
+    struct err e = {0};
+
+    help_archive_pgm(a, "cat/1.pgm", 1);
+    help_archive_pgm(a, "cat/2.pgm", 2);
+    help_archive_end(a);
+    s.n = 0;
+    assert_int_equal(source_walk(list, 1, false, &v, &e), RC_INVAL);
+    assert_string_equal(e.msg, "no 'cat/1.pgm' today");
+    assert_int_equal(s.n, 0);
+}
+
 static void a_broken_archive_gives_what_stands_before(void **state)
 {
     char path[512];
@@ -380,6 +424,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_webdataset_sample_has_its_class_beside_it, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(nested_archives_are_walked_to_a_depth, help_setup,
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(names_in_any_encoding_come_through, help_setup,
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(an_error_of_the_visitor_ends_the_walk, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(a_broken_archive_gives_what_stands_before, help_setup,
                                         help_teardown),
