@@ -265,6 +265,9 @@ static enum rc select_shard(struct select *s, int i, struct selection_entry **v,
                  ? mem_raise(e, "a shard's selection", (size_t)label_reader_count(r) * sizeof **v)
                  : select_entries(s, i, r, *v, count, e);
     }
+    if (rc == RC_OK) {
+        rc = label_reader_check(r, e);
+    }
     label_reader_close(r);
     return rc;
 }

@@ -22,6 +22,9 @@ enum rc select_scan_all(struct select_scan *s, select_visit *visit, void *ctx, s
         if (rc == RC_OK) {
             rc = visit(ctx, i, r, &err);
         }
+        if (rc == RC_OK) {
+            rc = label_reader_check(r, &err);
+        }
         label_reader_close(r);
         if (rc != RC_OK) {
             atomic_store(&failed, true);

@@ -125,8 +125,10 @@ NODISCARD enum rc label_reader_open(struct label_store *s, int i, bool trust,
                                     struct label_reader **out, struct err *e);
 void label_reader_close(struct label_reader *r);
 uint64_t label_reader_count(const struct label_reader *r);
-/** (count) borrowed from the map. */
+/** (count) borrowed from the map; it carries no checksum: ask label_reader_check after reading it. */
 const struct label_summary *label_reader_summary(const struct label_reader *r);
+/** RC_IO: a page of the shard could not be read since it was opened (named). */
+NODISCARD enum rc label_reader_check(const struct label_reader *r, struct err *e);
 /** By position (key order, which is the image shard's position); by key: *found false if it is not
  * there. RC_CORRUPT the record's checksum is wrong. out borrows until close. Thread-safe. The first
  * access by position walks the shard and keeps 16 bytes a label (RC_NOMEM). */

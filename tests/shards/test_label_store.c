@@ -343,6 +343,32 @@ static void a_damaged_label_shard_is_named(void **state)
     corpus_close(c);
 }
 
+static void a_shard_cut_short_while_it_is_read_is_named(void **state)
+{
+    char labels[512];
+    char path[600];
+    struct corpus *c = help_labeled(*state, 60, labels);
+    struct label_store *s = NULL;
+    struct label_reader *r = NULL;
+    float sum = 0;
+    struct err e = {0};
+
+    assert_ok(label_store_open(labels, &s, &e), e);
+    assert_ok(label_reader_open(s, 1, false, &r, &e), e);
+    assert_ok(label_reader_check(r, &e), e);
+    (void)snprintf(path, sizeof path, "%s/labels-000001.lmdb", labels);
+    assert_int_equal(truncate(path, 4096), 0);
+    for (uint64_t i = 0; i < label_reader_count(r); i++) {
+        sum += label_reader_summary(r)[i].confidence;
+    }
+    assert_true(sum == 0);
+    assert_int_equal(label_reader_check(r, &e), RC_IO);
+    assert_says(e, "labels-000001.lmdb' cannot be read: the disk failed, or it was cut short");
+    label_reader_close(r);
+    label_store_close(s);
+    corpus_close(c);
+}
+
 static void the_only_store_below_a_folder_is_found(void **state)
 {
     struct label_lineage l = help_lineage();
@@ -431,6 +457,7 @@ int main(void)
         CASE(a_store_grows_as_shards_are_sealed),
         CASE(labels_of_another_corpus_or_lineage_are_refused),
         CASE(a_damaged_label_shard_is_named),
+        CASE(a_shard_cut_short_while_it_is_read_is_named),
         CASE(the_only_store_below_a_folder_is_found),
         CASE(a_manifest_with_a_slash_in_a_name_is_refused),
         CASE(every_failed_allocation_is_reported),
