@@ -12,12 +12,13 @@ static enum rc ties_visit_collect(void *ctx, int i, struct label_reader *r, stru
     uint64_t n = label_reader_count(r);
 
     for (uint64_t p = 0; p < n; p++) {
-        const struct cut_range *g = &c->ranges[all[p].cls];
+        const struct cut_range *g = NULL;
         struct cut_candidate x = {.shard = (uint32_t)i, .position = (uint32_t)p, .cls = all[p].cls};
 
         if (select_scan_check(c->scan, i, &all[p], &x.bits, e) != RC_OK) {
             return RC_CORRUPT;
         }
+        g = &c->ranges[x.cls];
         if (!select_cut_open(g) || x.bits < g->lo || x.bits > g->hi) {
             continue;
         }
