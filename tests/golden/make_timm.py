@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+"""Golden numbers of timm's ResNet-RS: tests/golden/nn/*.json and tests/golden/train/*.json.
+
+    make_timm.py [--seed N]         pip install torch timm numpy (made with the versions in the files)
+
+Weights, pixels, targets and masks come from a formula that both sides compute (tests/common/nn/
+formula.h): no weight file is stored. Large tensors are stored as projections on vectors of +-1: for
+a difference d, the mean square of its projections estimates |d|^2. All in float64.
+"""
+import argparse
+import hashlib
+import json
+import math
+import os
+from functools import partial
+
+import numpy as np
+import timm
+import torch
+from timm.layers import get_attn
+from timm.models.resnet import Bottleneck, ResNet
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DEPTHS = (50, 101, 152, 200, 270, 350, 420)
+PROJECTIONS = 8
+STEPS = 10
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MASK64 = (1 << 64) - 1
+
+
+# ---- the formula ---------------------------------------------------------------------------------
+
+def fnv1a(text):
+    h = 0xCBF29CE484222325
+    for b in text.encode():
+        h = ((h ^ b) * 0x100000001B3) & MASK64
+    return h
+
+
+def uniform(name, seed, n):
+    """n numbers in [0, 1), 24 bits each: splitmix64 of a counter that starts at the name's hash."""
+    start = np.uint64((fnv1a(name) + seed * 0x632BE59BD9B4E019) & MASK64)
+    with np.errstate(over='ignore'):
+        z = start + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(40)).astype(np.float64) / 2.0**24
+
+
+def signs(name, j, n):
+    return np.where(uniform('sign%d.%s' % (j, name), 0, n) < 0.5, -1.0, 1.0)
+
+
+def weight(name, shape, seed):
+    n = int(np.prod(shape))
+    x = uniform(name, seed, n)
+    y = 2.0 * x - 1.0
+    if len(shape) > 1:
+        w = y * math.sqrt(6.0 / (n // shape[0]))
+    elif name.endswith('.weight'):
+        w = 0.1 + 0.5 * x if '.bn3.' in name else 0.5 + x
+    elif name.endswith('.running_var'):
+        w = 0.5 + x
+    else:
+        w = 0.2 * y
+    return torch.from_numpy(w.astype(np.float32).reshape(shape))
+
+
+def fill(model, seed):
+    state = {}
+    for name, t in model.state_dict().items():
+        tracked = name.endswith('num_batches_tracked')
+        state[name] = t if tracked else weight(name, tuple(t.shape), seed)
+    model.load_state_dict(state)
+    return model.double()
+
+
+def pixels(tag, seed, n, size, channels):
+    u = np.floor(uniform('pixels' + tag, seed, n * size * size * channels) * 256.0)
+    u = u.reshape(n, size, size, channels)
+    x = (u / 255.0 - np.array(MEAN[:channels])) / np.array(STD[:channels])
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+def targets(tag, seed, n, classes, soft):
+    if soft:
+        t = uniform('target' + tag, seed, n * classes).reshape(n, classes) ** 4
+        t = (t / t.sum(1, keepdims=True)).astype(np.float32).astype(np.float64)
+    else:
+        y = np.floor(uniform('label' + tag, seed, n) * classes).astype(int)
+        t = np.full((n, classes), np.float32(0.1 / classes), np.float64)
+        t[np.arange(n), y] = np.float32(0.9 + 0.1 / classes)
+    return torch.from_numpy(t)
+
+
+def mask(tag, seed, n, rate):
+    scale = np.float64(np.float32(1.0 / (1.0 - rate)))
+    return torch.from_numpy(np.where(uniform(tag, seed, n) < rate, 0.0, scale))
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+def narrow(width, blocks, channels, classes):
+    """timm's ResNet-RS with other widths and depths."""
+    return ResNet(Bottleneck, blocks, num_classes=classes, in_chans=channels, stem_width=width // 2,
+                  stem_type='deep', replace_stem_pool=True, avg_down=True,
+                  channels=tuple(width << i for i in range(4)),
+                  block_args=dict(attn_layer=partial(get_attn('se'), rd_ratio=0.25)))
+
+
+def projections(name, t):
+    x = t.detach().double().numpy().reshape(-1)
+    return [float('%.12g' % v) for v in [math.sqrt(float(x @ x))] +
+            [float(x @ signs(name, j, x.size)) for j in range(PROJECTIONS)]]
+
+
+class Keep(torch.nn.Module):
+    """Stochastic depth by a given mask."""
+    def __init__(self):
+        super().__init__()
+        self.rows = None
+
+    def forward(self, x):
+        return x if self.rows is None else x * self.rows[:, None, None, None]
+
+
+def forward(model, x, dropout):
+    f = model.global_pool(model.forward_features(x))
+    return model.fc(f if dropout is None else f * dropout)
+
+
+def margin_hooks(model, worst):
+    def hook(module, inputs):
+        z = inputs[0].detach()
+        worst[0] = min(worst[0], (z.abs().min() / z.square().mean().sqrt()).item())
+    for m in model.modules():
+        if isinstance(m, torch.nn.ReLU):
+            m.register_forward_pre_hook(hook)
+
+
+# ---- what is stored ------------------------------------------------------------------------------
+
+def families():
+    out = []
+    for depth in DEPTHS:
+        with torch.device('meta'):
+            model = timm.create_model('resnetrs%d' % depth, pretrained=False)
+        lines = ''.join('%s %s\n' % (k, 'x'.join(map(str, v.shape)))
+                        for k, v in model.state_dict().items()
+                        if not k.endswith('num_batches_tracked'))
+        out.append(dict(name='resnetrs%d' % depth,
+                        parameters=sum(p.numel() for p in model.parameters()),
+                        tensors=len(model.state_dict()),
+                        layout=hashlib.sha256(lines.encode()).hexdigest()))
+    return out
+
+
+def inference(seed):
+    out = []
+    for name, width, blocks, channels, classes, size, n in (
+            ('narrow', 8, (1, 1, 1, 1), 3, 10, 32, 4), ('odd', 16, (1, 2, 1, 1), 3, 7, 45, 2),
+            ('gray', 8, (1, 1, 1, 1), 1, 10, 28, 3), ('resnetrs50', 64, (3, 4, 6, 3), 3, 1000, 64, 2)):
+        if name == 'resnetrs50':
+            model = timm.create_model(name, pretrained=False)
+        else:
+            model = narrow(width, blocks, channels, classes)
+        fill(model, seed).eval()
+        with torch.no_grad():
+            y = model(pixels('', seed, n, size, channels))
+        out.append(dict(name=name, width=width, blocks=blocks, channels=channels, classes=classes,
+                        size=size, batch=n, seed=seed, projections=projections('logits', y)))
+    return out
+
+
+def update(p, g, buf, c):
+    """torch.optim.SGD's step, written out so that momentum can be looked at."""
+    with torch.no_grad():
+        g = g + (c['weight_decay'] * p if c['decayed'] else 0)
+        buf.mul_(c['momentum']).add_(g)
+        p.sub_(c['lr'] * (g + c['momentum'] * buf if c['nesterov'] else buf))
+
+
+def decayed(name, c):
+    bn = any(s in name for s in ('bn', 'conv1.1.', 'conv1.4.', 'maxpool.1.', 'downsample.2.'))
+    if bn:
+        return False
+    return c['decay_biases'] or name.endswith('.weight')
+
+
+def train(c, seed):
+    """STEPS steps; None when in the first a ReLU's input comes nearer to 0 than the margin (times its
+    layer's rms), so that f32 may flip its sign."""
+    torch.manual_seed(0)
+    model = fill(narrow(8, c['blocks'], 3, c['classes']), seed)
+    model.train()
+    keeps = []
+    for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
+        for block in stage:
+            block.drop_path = Keep()
+            keeps.append(block.drop_path)
+    bns = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    worst = [float('inf')]
+    margin_hooks(model, worst)
+    params = dict(model.named_parameters())
+    state = {k: v for k, v in model.state_dict().items() if 'tracked' not in k}  # views
+    start = {k: v.clone() for k, v in state.items()}
+    ema = {k: v.clone() for k, v in state.items()}
+    bufs = {k: torch.zeros_like(p) for k, p in params.items()}
+    losses, first = [], None
+    n, k, features = c['batch'], c['classes'], model.num_features
+    for step in range(STEPS):
+        running = [(m.running_mean.clone(), m.running_var.clone()) for m in bns]
+        sums = [[0, 0] for _ in bns]
+        model.zero_grad()
+        loss = 0
+        for micro in range(c['micro_batches']):
+            tag = '%d.%d' % (step, micro)
+            for i, keep in enumerate(keeps):
+                keep.rows = mask('keep%d.%s' % (i, tag), seed, n, c['keep']) if c['keep'] else None
+            drop = None
+            if c['dropout']:
+                drop = mask('dropout' + tag, seed, n * features, c['dropout']).reshape(n, features)
+            for m in bns:
+                m.momentum = 1.0
+            y = forward(model, pixels(tag, seed, n, c['size'], 3), drop)
+            t = targets(tag, seed, n, k, c['soft'])
+            part = -(t * torch.log_softmax(y, 1)).sum() / (n * c['micro_batches'])
+            part.backward()
+            loss += part.item()
+            for s, m in zip(sums, bns):
+                s[0] = s[0] + m.running_mean / c['micro_batches']
+                s[1] = s[1] + m.running_var / c['micro_batches']
+            if step == 0 and worst[0] < c['margin']:
+                return None
+        losses.append(loss)
+        for (mean, var), s, m in zip(running, sums, bns):
+            m.running_mean.copy_((1 - c['bn_momentum']) * mean + c['bn_momentum'] * s[0])
+            m.running_var.copy_((1 - c['bn_momentum']) * var + c['bn_momentum'] * s[1])
+        for name, p in params.items():
+            update(p.data, p.grad, bufs[name], dict(c, decayed=decayed(name, c)))
+        decay = min(c['ema_decay'], (2.0 + step) / (11.0 + step))
+        for name, v in ema.items():
+            v.sub_((1 - decay) * (v - state[name]))
+        if step == 0:
+            first = {name: projections(name, b) for name, b in bufs.items()}
+    return dict(c, seed=seed, losses=losses, momentum_1=first,
+                momentum_10={n: projections(n, b) for n, b in bufs.items()},
+                weights_10={n: projections(n, v - start[n]) for n, v in state.items()},
+                ema_10={n: projections(n, v - start[n]) for n, v in ema.items()})
+
+
+def search(c, seed):
+    """From the first seed that is known to keep the margin (or another one's neighbourhood)."""
+    seed += c['first'] - 1
+    while True:
+        out = train(c, seed)
+        if out is not None:
+            print(c['name'], 'seed', seed)
+            return out
+        seed += 1
+
+
+BASE = dict(blocks=(1, 1, 1, 1), batch=4, size=48, classes=5, lr=0.01, momentum=0.9,
+            weight_decay=4e-3, ema_decay=0.9999, margin=2e-5)
+CASES = (
+    dict(BASE, name='nesterov', first=1, micro_batches=1, nesterov=True, decay_biases=False, bn_momentum=0.1,
+         keep=0, dropout=0, soft=False),
+    dict(BASE, name='noise', first=1, micro_batches=2, nesterov=False, decay_biases=True, bn_momentum=1.0,
+         keep=0.2, dropout=0.25, soft=True))
+
+
+def check_sgd():
+    """update() is torch.optim.SGD's step."""
+    a = torch.nn.Parameter(torch.linspace(-1, 1, 7, dtype=torch.float64))
+    b = a.detach().clone()
+    buf = torch.zeros_like(b)
+    for nesterov in (True, False):
+        opt = torch.optim.SGD([a], lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=nesterov)
+        b.copy_(a.detach())
+        buf.zero_()
+        for _ in range(3):
+            a.grad = torch.cos(a.detach())
+            update(b, torch.cos(b), buf, dict(weight_decay=0.01, decayed=True, momentum=0.9, lr=0.1,
+                                              nesterov=nesterov))
+            opt.step()
+        assert torch.allclose(a.detach(), b, rtol=1e-14, atol=0), (a, b)
+
+
+def write(path, data):
+    data['made_with'] = 'torch %s, timm %s' % (torch.__version__, timm.__version__)
+    with open(os.path.join(HERE, path), 'w') as f:
+        json.dump(data, f, indent=0, sort_keys=True)
+        f.write('\n')
+
+
+if __name__ == '__main__':
+    ap = argparse.ArgumentParser()
+    ap.add_argument('--seed', type=int, default=1)
+    seed = ap.parse_args().seed
+    torch.set_num_threads(1)
+    check_sgd()
+    write('nn/timm.json', dict(families=families(), inference=inference(seed)))
+    write('train/timm.json', dict(cases=[search(c, seed) for c in CASES]))
