@@ -291,9 +291,12 @@ static enum rc run_select(struct run_maker *m, int generation, const char *label
     (void)snprintf(s->name, sizeof s->name, "select-%d", generation);
     rc = run_input(s, "labels", labels, e);
     if (rc == RC_OK) {
-        rc = run_output(s, selection, e);
+        rc = args_add(&s->paths, e, "--out=%s", selection);
     }
-    return rc;
+    if (rc == RC_OK) {
+        rc = args_add(&s->outputs, e, "%s.lmdb", selection);
+    }
+    return rc == RC_OK ? args_add(&s->outputs, e, "%s.json", selection) : rc;
 }
 
 static enum rc run_student(struct run_maker *m, int generation, const char *labels,
@@ -309,16 +312,15 @@ static enum rc run_student(struct run_maker *m, int generation, const char *labe
         rc = run_input(s, "labels", labels, e);
     }
     if (rc == RC_OK) {
-        rc = args_add(&s->paths, e, "--selection=%s", selection);
+        rc = args_add(&s->paths, e, "--selection=%s.lmdb", selection);
     }
-    return rc == RC_OK ? args_add(&s->inputs, e, "%s/selection/%d.json", m->c->out, generation)
-                       : rc;
+    return rc == RC_OK ? args_add(&s->inputs, e, "%s.json", selection) : rc;
 }
 
 static enum rc run_generation(struct run_maker *m, int generation, struct err *e)
 {
     char *labels = mem_sprintf("%s/labels/%d", m->c->out, generation);
-    char *selection = mem_sprintf("%s/selection/%d.lmdb", m->c->out, generation);
+    char *selection = mem_sprintf("%s/selection/%d", m->c->out, generation);
     char name[STAGE_NAME_MAX];
     enum rc rc = RC_OK;
 

@@ -100,11 +100,10 @@ static void run_report_top(const json_t *summary)
 static void run_report_next(const struct run_config *c, const struct run_plan *p,
                             const char *program)
 {
-    printf("\nwhere things are\n"
-           "  %s/summary.json            these figures\n"
-           "  %s/corpus, labels, selection, runs\n"
-           "  %s   the last model (timm's names)\n",
-           c->out, c->out, p->model);
+    printf("\nwhere things are\n");
+    printf("  %s/summary.json: these figures\n", c->out);
+    printf("  %s/{corpus,labels,selection,runs}: what the stages made\n", c->out);
+    printf("  %s: the last model, under timm's names\n", p->model);
     printf("\nnext\n");
     printf("  %s predict --model %s FILE...\n", program, p->model);
     if (p->data_eval != NULL) {

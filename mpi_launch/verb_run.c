@@ -142,6 +142,16 @@ static enum rc run_print_commands(const struct run_job *j, struct err *e)
     return RC_OK;
 }
 
+/* The program as one would type it here: relative to the present folder when it lies below. */
+static const char *run_typed_program(const struct run_job *j)
+{
+    char here[sizeof j->program];
+    size_t n = getcwd(here, sizeof here) == NULL ? 0 : strlen(here);
+
+    return n > 0 && strncmp(j->program, here, n) == 0 && j->program[n] == '/' ? j->program + n + 1
+                                                                              : j->program;
+}
+
 static enum rc run_finish(const struct run_job *j, struct err *e)
 {
     char *path = fs_join(j->config.out, "summary.json");
@@ -155,7 +165,7 @@ static enum rc run_finish(const struct run_job *j, struct err *e)
         (void)json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
         (void)putchar('\n');
     } else if (rc == RC_OK) {
-        run_report_print(&j->config, &j->plan, summary, "preceptor");
+        run_report_print(&j->config, &j->plan, summary, run_typed_program(j));
     }
     json_decref(summary);
     mem_free(path);
