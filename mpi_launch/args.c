@@ -6,7 +6,8 @@
 
 #include "common/base/mem.h"
 
-static enum rc args_add_v(struct args *a, struct err *e, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static enum rc args_add_v(struct args *a, struct err *e,
+                                                                const char *fmt, va_list ap)
 {
     char **longer = NULL;
     char *text = NULL;

@@ -15,7 +15,6 @@
 #include "labeler/labeler_verbs.h"
 #include "mpi_launch/launch_verbs.h"
 #include "mpi_launch/nearest.h"
-#include "mpi_launch/version.h"
 #include "shards/shards_verbs.h"
 #include "student/student_verbs.h"
 #include "teacher/teacher_verbs.h"

@@ -62,9 +62,9 @@ enum rc run_report_summary(const struct run_config *c, const struct run_plan *p,
     return failed ? mem_raise(e, "the summary of a run", 0) : RC_OK;
 }
 
-static void run_report_rows(const struct run_plan *p)
+static void run_report_rows(FILE *out, const struct run_plan *p)
 {
-    printf("%-16s %10s %10s %9s\n", "stage", "images", "time", "img/s");
+    (void)fprintf(out, "%-16s %10s %10s %9s\n", "stage", "images", "time", "img/s");
     for (int i = 0; i < p->n; i++) {
         const struct stage *s = &p->stages[i];
         double images = run_report_images(s);
@@ -72,58 +72,60 @@ static void run_report_rows(const struct run_plan *p)
 
         clock_format(s->seconds, time, sizeof time);
         if (s->outcome == STAGE_SKIPPED) {
-            printf("%-16s %10.0f %10s %9s\n", s->name, images, time, "(done)");
+            (void)fprintf(out, "%-16s %10.0f %10s %9s\n", s->name, images, time, "(done)");
         } else {
-            printf("%-16s %10.0f %10s %9.0f\n", s->name, images, time,
-                   s->seconds > 0 ? images / s->seconds : 0.0);
+            (void)fprintf(out, "%-16s %10.0f %10s %9.0f\n", s->name, images, time,
+                          s->seconds > 0 ? images / s->seconds : 0.0);
         }
     }
 }
 
-static void run_report_top(const json_t *summary)
+static void run_report_top(FILE *out, const json_t *summary)
 {
     const json_t *teacher = json_object_get(summary, "teacher_top1");
     const json_t *student = json_object_get(summary, "student_top1");
 
     if (teacher != NULL) {
-        printf("\nteacher top-1    %6.2f %%\n", json_number_value(teacher));
+        (void)fprintf(out, "\nteacher top-1    %6.2f %%\n", json_number_value(teacher));
     }
     if (student != NULL) {
-        printf("student top-1    %6.2f %%\n", json_number_value(student));
+        (void)fprintf(out, "student top-1    %6.2f %%\n", json_number_value(student));
     }
     if (teacher != NULL && student != NULL) {
-        printf("difference       %+6.2f points\n",
-               json_number_value(json_object_get(summary, "difference")));
+        (void)fprintf(out, "difference       %+6.2f points\n",
+                      json_number_value(json_object_get(summary, "difference")));
     }
 }
 
-static void run_report_next(const struct run_config *c, const struct run_plan *p,
+static void run_report_next(FILE *out, const struct run_config *c, const struct run_plan *p,
                             const char *program)
 {
-    printf("\nwhere things are\n");
-    printf("  %s/summary.json: these figures\n", c->out);
-    printf("  %s/{corpus,labels,selection,runs}: what the stages made\n", c->out);
-    printf("  %s: the last model, under timm's names\n", p->model);
-    printf("\nnext\n");
-    printf("  %s predict --model %s FILE...\n", program, p->model);
+    (void)fprintf(out, "\nwhere things are\n");
+    (void)fprintf(out, "  %s/summary.json: these figures\n", c->out);
+    (void)fprintf(out, "  %s/{corpus,labels,selection,runs}: what the stages made\n", c->out);
+    (void)fprintf(out, "  %s: the last model, under timm's names\n", p->model);
+    (void)fprintf(out, "\nnext\n");
+    (void)fprintf(out, "  %s predict --model %s FILE...\n", program, p->model);
     if (p->data_eval != NULL) {
-        printf("  %s eval --model %s --data %s --per_class\n", program, p->model, p->data_eval);
+        (void)fprintf(out, "  %s eval --model %s --data %s --per_class\n", program, p->model,
+                      p->data_eval);
     }
     if (c->generations > 0) {
-        printf("  %s inspect %s/labels/1\n", program, c->out);
-        printf("  %s export %s/labels/1 --format jsonl\n", program, c->out);
+        (void)fprintf(out, "  %s inspect %s/labels/1\n", program, c->out);
+        (void)fprintf(out, "  %s export %s/labels/1 --format jsonl\n", program, c->out);
     }
 }
 
-void run_report_print(const struct run_config *c, const struct run_plan *p, const json_t *summary,
-                      const char *program)
+void run_report_print(FILE *out, const struct run_config *c, const struct run_plan *p,
+                      const json_t *summary, const char *program)
 {
     char time[32];
 
     clock_format(json_number_value(json_object_get(summary, "seconds")), time, sizeof time);
-    printf("%s: seed %lld, %lld rank%s, %s of work\n\n", c->name == NULL ? c->out : c->name,
-           (long long)c->seed, (long long)c->ranks, c->ranks == 1 ? "" : "s", time);
-    run_report_rows(p);
-    run_report_top(summary);
-    run_report_next(c, p, program);
+    (void)fprintf(out, "%s: seed %lld, %lld rank%s, %s of work\n\n",
+                  c->name == NULL ? c->out : c->name, (long long)c->seed, (long long)c->ranks,
+                  c->ranks == 1 ? "" : "s", time);
+    run_report_rows(out, p);
+    run_report_top(out, summary);
+    run_report_next(out, c, p, program);
 }

@@ -2,6 +2,8 @@
 #ifndef PRECEPTOR_RUN_REPORT_H
 #define PRECEPTOR_RUN_REPORT_H
 
+#include <stdio.h>
+
 #include "common/base/json.h"
 #include "mpi_launch/run_plan.h"
 
@@ -11,8 +13,8 @@
 NODISCARD enum rc run_report_summary(const struct run_config *c, const struct run_plan *p,
                                      json_t **out, struct err *e);
 
-/** The table and the next commands, on standard output. */
-void run_report_print(const struct run_config *c, const struct run_plan *p, const json_t *summary,
-                      const char *program);
+/** The table and the next commands, as text. program: how one calls it here. */
+void run_report_print(FILE *out, const struct run_config *c, const struct run_plan *p,
+                      const json_t *summary, const char *program);
 
 #endif

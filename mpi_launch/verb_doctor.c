@@ -10,7 +10,6 @@
 #include "common/device/device.h"
 #include "mpi_launch/launch_verbs.h"
 #include "mpi_launch/probe.h"
-#include "mpi_launch/version.h"
 
 struct doctor_config {
     bool json;
@@ -30,7 +29,7 @@ static const struct opt_usage doctor_usage = {
         "present one if none): free space, type of file system, whether stores may lie there.\n"
         "Changes nothing. Under mpirun rank 0 looks at its own host.",
     .examples = "preceptor doctor\n"
-                "preceptor doctor /scratch /home/me --json"};
+                "preceptor doctor /scratch /data/dump --json"};
 
 enum { DOCTOR_MAX_ROWS = 64, DOCTOR_NAME_MAX = 128 };
 

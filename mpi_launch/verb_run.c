@@ -165,7 +165,7 @@ static enum rc run_finish(const struct run_job *j, struct err *e)
         (void)json_dumpf(summary, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
         (void)putchar('\n');
     } else if (rc == RC_OK) {
-        run_report_print(&j->config, &j->plan, summary, run_typed_program(j));
+        run_report_print(stdout, &j->config, &j->plan, summary, run_typed_program(j));
     }
     json_decref(summary);
     mem_free(path);

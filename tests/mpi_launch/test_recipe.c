@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -45,11 +46,12 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-    char command[512];
+    char *path = fs_join(dir, "r.yaml");
 
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
+    (void)remove(path);
+    mem_free(path);
+    return remove(dir);
 }
 
 static enum rc load(const char *text, const struct args *sets, struct recipe *r, struct err *e)
