@@ -1,7 +1,7 @@
 #include "common/train/checkpoint.h"
 
+#include "common/base/json.h"
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

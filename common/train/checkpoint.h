@@ -18,7 +18,8 @@ NODISCARD enum rc checkpoint_save(const char *dir, const struct trainer *t,
                                   const struct model_info *info, int keep, const char *run_digest,
                                   struct err *e);
 /** Restore the newest whole checkpoint (a damaged one is passed over with a warning): *step = -1 when
- * there is none. RC_INVAL it belongs to another run (run_digest differs); RC_CORRUPT all are damaged. Every rank calls it and reads the same files. */
+ * there is none. RC_INVAL it belongs to another run (run_digest differs); RC_CORRUPT all are damaged.
+ * Every rank calls it and reads the same files. */
 NODISCARD enum rc checkpoint_resume(const char *dir, struct trainer *t, const char *run_digest,
                                     int64_t *step, struct err *e);
 

@@ -1,6 +1,6 @@
 /* Model files: weights under timm's names, and what they say of themselves. */
+#include "common/base/json.h"
 #include <ctype.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
+#include "common/base/json.h"
 #include <assert.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

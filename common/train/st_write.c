@@ -1,4 +1,4 @@
-#include <jansson.h>
+#include "common/base/json.h"
 #include <stdlib.h>
 #include <string.h>
 
