@@ -11,10 +11,10 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/nearest.h"
 #include "common/coll/coll.h"
 #include "labeler/labeler_verbs.h"
 #include "mpi_launch/launch_verbs.h"
-#include "mpi_launch/nearest.h"
 #include "shards/shards_verbs.h"
 #include "student/student_verbs.h"
 #include "teacher/teacher_verbs.h"

@@ -1,4 +1,4 @@
-mpi_launch_SRC  := args.c child.c nearest.c probe.c recipe.c run_config.c run_plan.c run_report.c stage.c \
+mpi_launch_SRC  := args.c child.c probe.c recipe.c run_config.c run_plan.c run_report.c stage.c \
                    stage_digest.c verb_doctor.c verb_models.c verb_run.c
 mpi_launch_DEPS := teacher labeler student common/train common/nn common/device common/coll shards common/image common/base
 mpi_launch_LIBS :=

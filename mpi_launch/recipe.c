@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/nearest.h"
 #include "common/base/yaml.h"
-#include "mpi_launch/nearest.h"
 
 /* A kind of section: whose options it holds, and which of them `run` gives itself. */
 struct recipe_section {

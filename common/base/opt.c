@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/nearest.h"
 #include "common/base/opt_impl.h"
 #include "common/base/yaml.h"
 
@@ -39,34 +40,6 @@ static const struct opt *opt_find(const struct opt *table, const char *name)
     return NULL;
 }
 
-/* Levenshtein's distance; names longer than OPT_NAME_MAX are far from everything. */
-static size_t opt_distance(const char *a, const char *b)
-{
-    size_t row[OPT_NAME_MAX + 1];
-    size_t na = strlen(a);
-    size_t nb = strlen(b);
-
-    if (na > OPT_NAME_MAX || nb > OPT_NAME_MAX) {
-        return OPT_NAME_MAX;
-    }
-    for (size_t j = 0; j <= nb; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t best = diagonal + (opt_fold(a[i - 1]) != opt_fold(b[j - 1]));
-
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[nb];
-}
-
 /* The known name nearest to a wrong one, or NULL when none is near. "lr" is near "train.lr". */
 static const char *opt_nearest(const struct opt *table, const char *name)
 {
@@ -75,10 +48,10 @@ static const char *opt_nearest(const struct opt *table, const char *name)
 
     for (; table->name != NULL; table++) {
         const char *dot = strrchr(table->name, '.');
-        size_t distance = opt_distance(name, table->name);
+        size_t distance = nearest_distance(name, table->name);
 
-        if (dot != NULL && opt_distance(name, dot + 1) < distance) {
-            distance = opt_distance(name, dot + 1);
+        if (dot != NULL && nearest_distance(name, dot + 1) < distance) {
+            distance = nearest_distance(name, dot + 1);
         }
         if (distance < best_distance) {
             best_distance = distance;

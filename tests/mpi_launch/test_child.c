@@ -13,7 +13,6 @@
 #include "mpi_launch/args.h"
 #include "mpi_launch/child.h"
 #include "mpi_launch/launch_verbs.h"
-#include "mpi_launch/nearest.h"
 
 const struct verb *main_verb(const char *name)
 {
@@ -152,16 +151,6 @@ static void a_line_quotes_what_a_shell_would_split(void **state)
     args_release(&a);
 }
 
-static void the_nearest_name_is_found_and_a_far_one_is_not(void **state)
-{
-    const char *const names[] = {"train", "label", "eval", NULL};
-
-    (void)state;
-    assert_string_equal(nearest_name(names, "lable"), "label");
-    assert_string_equal(nearest_name(names, "trains"), "train");
-    assert_null(nearest_name(names, "quarantine"));
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -172,7 +161,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stop_reaches_it_even_before_its_handler_stands),
         cmocka_unit_test(it_reads_nothing_from_the_terminal),
         cmocka_unit_test(a_line_quotes_what_a_shell_would_split),
-        cmocka_unit_test(the_nearest_name_is_found_and_a_far_one_is_not),
     };
 
     if (argc == 2 && strcmp(argv[1], "slow") == 0) {

@@ -1,12 +1,13 @@
-#include "mpi_launch/nearest.h"
+#include "common/base/nearest.h"
 
-#include <stddef.h>
 #include <string.h>
 
-enum { NEAREST_MAX = 64 };
+static char nearest_fold(char c)
+{
+    return c == '-' ? '_' : c;
+}
 
-/* Levenshtein's distance; texts longer than NEAREST_MAX are far from everything. */
-static size_t nearest_distance(const char *a, const char *b)
+size_t nearest_distance(const char *a, const char *b)
 {
     size_t row[NEAREST_MAX + 1];
     size_t na = strlen(a);
@@ -23,7 +24,7 @@ static size_t nearest_distance(const char *a, const char *b)
 
         row[0] = i;
         for (size_t j = 1; j <= nb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            size_t best = diagonal + (nearest_fold(a[i - 1]) != nearest_fold(b[j - 1]));
 
             diagonal = row[j];
             best = row[j] + 1 < best ? row[j] + 1 : best;
