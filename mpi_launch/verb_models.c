@@ -22,7 +22,7 @@ static const struct opt models_opts[] = {
     {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images for FLOPs and memory; 0: each member's training size"},
     {"classes", OPT_INT, AT(classes), "1000", 1, 65536, NULL, "N", "classes of the head"},
     {"in_channels", OPT_INT, AT(in_channels), "3", 1, 3, NULL, "N", "1: gray, 3: colour"},
-    {"memory", OPT_BOOL, AT(memory), "false", 0, 0, NULL, NULL, "compile each network and show the activation memory of its plan"},
+    {"memory", OPT_BOOL, AT(memory), "true", 0, 0, NULL, NULL, "compile each network and show the activation memory of its plan"},
     {"batch", OPT_INT, AT(batch), "1", 1, 4096, NULL, "N", "images of a pass, for --memory"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print an array with one object a member"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
@@ -31,14 +31,14 @@ static const struct opt models_opts[] = {
 static const struct opt_usage models_usage = {
     .verb = "models",
     .summary = "the family: parameters, FLOPs, sizes, published accuracy, memory",
-    .synopsis = "[NAME...] [--size PX] [--memory] [options]",
+    .synopsis = "[NAME...] [--size PX] [--no-memory] [options]",
     .description =
         "ResNet-RS by depth (sizes and top-1 are those of timm's weights, measured by timm), and\n"
         "small members of the same make for small images. GFLOP counts a multiply and an add as\n"
-        "two, for one image forward. --memory compiles each network for this processor and shows\n"
-        "what its activations take in inference and in training.",
+        "two, for one image forward. Each network is compiled for this processor to show what its\n"
+        "activations take in inference and in training, without its weights.",
     .examples = "preceptor models\n"
-                "preceptor models resnetrs50 resnetrs101 --memory --size 224 --batch 8"};
+                "preceptor models resnetrs50 resnetrs101 --size 224 --batch 8"};
 
 /* Bytes of activations; 0 when not asked for. */
 struct models_bytes {
