@@ -29,7 +29,7 @@ static enum rc check(const struct trainer_config *c, struct err *e)
     return RC_OK;
 }
 
-static size_t flat_floats(const struct trainer *t, int which)
+static size_t flat_floats(const struct trainer *t, enum trainer_flat which)
 {
     return which == FLAT_MOMENTUM ? t->params->n_trainable : t->params->n_total;
 }
@@ -45,15 +45,16 @@ static enum rc alloc_flat(struct trainer *t, struct err *e)
         if (i == FLAT_EMA && t->config.ema_decay == 0) {
             continue;
         }
-        rc = device_alloc(t->dev, flat_floats(t, i) * sizeof(float), what[i], &p, e);
+        rc = device_alloc(t->dev, flat_floats(t, (enum trainer_flat)i) * sizeof(float), what[i], &p,
+                          e);
         if (rc != RC_OK) {
             return rc;
         }
         t->flat[i] = p;
         if (!device_is_host(t->dev)) {
-            t->mirror[i] = mem_aligned(flat_floats(t, i) * sizeof(float));
+            t->mirror[i] = mem_aligned(flat_floats(t, (enum trainer_flat)i) * sizeof(float));
             if (t->mirror[i] == NULL) {
-                return mem_raise(e, what[i], flat_floats(t, i) * sizeof(float));
+                return mem_raise(e, what[i], flat_floats(t, (enum trainer_flat)i) * sizeof(float));
             }
         }
     }
