@@ -10,9 +10,9 @@
 
 #include "common/base/mem.h"
 #include "common/base/rng.h"
-#include "common/nn/net.h"
+#include "common/nn/net_impl.h"
 
-enum { BATCH = 4, SIZE = 20, CLASSES = 5 };
+enum { BATCH = 4, SIZE = 12, CLASSES = 5 };
 
 struct fixture {
     struct device *dev;
@@ -118,14 +118,6 @@ static double relative(const float *a, const float *b, size_t n)
         s += (double)b[i] * (double)b[i];
     }
     return sqrt(d / (s + 1e-30));
-}
-
-static void the_small_member_has_the_known_parameters(void **state)
-{
-    struct nn_model m = {nn_family_find("resnetrs11_w16"), 1, 10};
-
-    (void)state;
-    assert_int_equal(nn_model_parameters(&m), 173258);
 }
 
 static void every_gradient_is_the_same_on_cpu_and_ref(void **state)
@@ -280,16 +272,257 @@ static void the_memory_plan_is_near_its_bound(void **state)
     done(&f);
 }
 
+/* Training and inference of a network whose device lacks fused bias and ReLU. */
+static void parts_give_what_fused_operations_give(void **state)
+{
+    for (int training = 0; training < 2; training++) {
+        struct fixture f;
+        struct net *parts = NULL;
+        struct net *fused;
+        float logits[2][BATCH * CLASSES];
+        float *grads;
+        struct err e = {0};
+
+        (void)state;
+        make(&f, "cpu", training, DT_F32);
+        fused = f.net;
+        assert_int_equal(net_create_with(f.dev, &fused->config, false, &parts, &e), RC_OK);
+        assert_true(net_plans(parts) > net_plans(fused));
+        if (training) {
+            grads = params_buffer(net_params(fused));
+            (void)run(&f);
+            memcpy(grads, f.grads, net_params(fused)->n_total * sizeof *grads);
+            f.net = parts;
+            net_bind(parts, f.weights, f.grads);
+            (void)run(&f);
+            assert_true(relative(f.grads, grads, net_params(fused)->n_total) < 1e-5);
+            f.net = fused;
+            mem_free(grads);
+        } else {
+            assert_int_equal(net_load(fused, f.weights, &e), RC_OK);
+            assert_int_equal(net_load(parts, f.weights, &e), RC_OK);
+            assert_int_equal(net_infer(fused, f.pixels, logits[0], &e), RC_OK);
+            assert_int_equal(net_infer(parts, f.pixels, logits[1], &e), RC_OK);
+            assert_true(relative(logits[0], logits[1], BATCH * CLASSES) < 1e-5);
+        }
+        net_destroy(parts);
+        done(&f);
+    }
+}
+
+struct buckets {
+    size_t from[16], to[16];
+    int n;
+};
+
+static enum rc note_bucket(void *ctx, size_t from, size_t to, struct err *e)
+{
+    struct buckets *b = ctx;
+
+    (void)e;
+    assert_true(b->n < 16);
+    b->from[b->n] = from;
+    b->to[b->n++] = to;
+    return RC_OK;
+}
+
+static void buckets_cover_all_gradients_once_and_run_or_not_are_the_same(void **state)
+{
+    struct fixture f;
+    struct buckets ran = {.n = 0};
+    struct buckets flushed = {.n = 0};
+    const struct params *p;
+    struct err e = {0};
+
+    (void)state;
+    make(&f, "cpu", true, DT_F32);
+    p = net_params(f.net);
+    net_on_bucket(f.net, note_bucket, &ran, 20000);
+    (void)run(&f);
+    net_on_bucket(f.net, note_bucket, &flushed, 20000);
+    assert_int_equal(net_flush_buckets(f.net, &e), RC_OK);
+    assert_memory_equal(&ran, &flushed, sizeof ran);
+    assert_true(ran.n > 3);
+    assert_int_equal(ran.to[0], p->n_decayed);
+    for (int i = 1; i < ran.n - 1; i++) {
+        assert_int_equal(ran.to[i], ran.from[i - 1]); /* from the last layer to the first */
+    }
+    assert_int_equal(ran.from[ran.n - 2], 0);
+    assert_int_equal(ran.from[ran.n - 1], p->n_decayed);
+    assert_int_equal(ran.to[ran.n - 1], p->n_total);
+    done(&f);
+}
+
+struct watched {
+    struct fixture *f;
+    float copy[200000];
+};
+
+static enum rc copy_bucket(void *ctx, size_t from, size_t to, struct err *e)
+{
+    struct watched *w = ctx;
+
+    (void)e;
+    memcpy(w->copy + from, w->f->grads + from, (to - from) * sizeof(float));
+    return RC_OK;
+}
+
+static void a_bucket_is_called_for_when_it_is_complete(void **state)
+{
+    static struct watched w;
+    struct fixture f;
+
+    (void)state;
+    make(&f, "cpu", true, DT_F32);
+    w.f = &f;
+    assert_true(net_params(f.net)->n_total <= sizeof w.copy / sizeof w.copy[0]);
+    net_on_bucket(f.net, copy_bucket, &w, 1);
+    (void)run(&f);
+    assert_memory_equal(w.copy, f.grads, net_params(f.net)->n_total * sizeof(float));
+    done(&f);
+}
+
+static void statistics_are_the_batchs_mean_and_unbiased_variance(void **state)
+{
+    struct fixture f;
+    const struct params *p;
+    const struct param_view *mean;
+    const struct param_view *var;
+    double x[BATCH * SIZE * SIZE];
+    double sum = 0;
+    double squares = 0;
+    int n = BATCH * SIZE * SIZE;
+
+    (void)state;
+    make(&f, "ref", true, DT_F32);
+    p = net_params(f.net);
+    /* The first convolution as identity on channel 0: its output is the normalised pixels. */
+    memset(f.weights, 0, params_find(p, "conv1.0.weight")->n * sizeof(float));
+    f.weights[params_find(p, "conv1.0.weight")->offset + 4] = 1;
+    (void)run(&f);
+    for (int i = 0; i < n; i++) {
+        x[i] = ((double)f.pixels[i] / 255 - (double)0.3f) / (double)0.35f;
+        sum += x[i];
+    }
+    for (int i = 0; i < n; i++) {
+        squares += (x[i] - sum / n) * (x[i] - sum / n);
+    }
+    mean = params_find(p, "conv1.1.running_mean");
+    var = params_find(p, "conv1.1.running_var");
+    assert_true(fabs((double)f.grads[mean->offset] - sum / n) < 1e-6);
+    assert_true(fabs((double)f.grads[var->offset] - squares / (n - 1)) < 1e-6);
+    done(&f);
+}
+
+static void what_is_not_finite_is_named(void **state)
+{
+    struct fixture f;
+    const struct params *p;
+
+    (void)state;
+    make(&f, "ref", true, DT_F32);
+    p = net_params(f.net);
+    memset(f.grads, 0, p->n_total * sizeof *f.grads);
+    assert_null(net_find_nonfinite(f.net, f.grads));
+    f.grads[params_find(p, "layer1.0.conv1.weight")->offset] = NAN;
+    f.grads[params_find(p, "layer2.0.conv1.weight")->offset] = INFINITY;
+    assert_string_equal(net_find_nonfinite(f.net, f.grads), "layer2.0.conv1.weight");
+    f.grads[params_find(p, "layer3.0.bn2.running_var")->offset] = NAN;
+    f.grads[params_find(p, "layer2.0.bn2.running_mean")->offset] = NAN;
+    assert_string_equal(net_find_nonfinite(f.net, f.grads), "layer2.0.bn2.running_mean");
+    done(&f);
+}
+
+static void a_config_that_cannot_be_is_named(void **state)
+{
+    struct device *dev = NULL;
+    struct net *net = NULL;
+    struct err e = {0};
+    struct net_config c = {.model = {nn_family_find("resnetrs11_w16"), 1, 10},
+                           .batch = 1,
+                           .size = 7,
+                           .type = DT_F32,
+                           .std = {1}};
+
+    (void)state;
+    assert_int_equal(device_create("ref", 1, &dev, &e), RC_OK);
+    assert_int_equal(net_create(dev, &c, &net, &e), RC_INVAL);
+    assert_string_equal(e.msg, "network resnetrs11_w16: size 7 px is outside 8 to 4096");
+    e = (struct err){0};
+    c.size = 8;
+    c.training = true;
+    assert_int_equal(net_create(dev, &c, &net, &e), RC_INVAL);
+    assert_non_null(strstr(e.msg, "batch 1 at 8 px leaves one value a channel"));
+    e = (struct err){0};
+    c.type = DT_U8;
+    c.batch = 2;
+    assert_int_equal(net_create(dev, &c, &net, &e), RC_INVAL);
+    assert_string_equal(e.msg, "network resnetrs11_w16: type u8 (f32 or bf16 expected)");
+    device_destroy(dev);
+}
+
+static void an_image_has_the_same_logits_in_any_batch(void **state)
+{
+    struct fixture f;
+    struct net *one = NULL;
+    struct net_config c;
+    struct err e = {0};
+    float all[BATCH * CLASSES];
+    float single[CLASSES];
+
+    (void)state;
+    make(&f, "cpu", false, DT_F32);
+    c = f.net->config;
+    c.batch = 1;
+    assert_int_equal(net_create(f.dev, &c, &one, &e), RC_OK);
+    assert_int_equal(net_load(f.net, f.weights, &e), RC_OK);
+    assert_int_equal(net_load(one, f.weights, &e), RC_OK);
+    assert_int_equal(net_infer(f.net, f.pixels, all, &e), RC_OK);
+    for (int i = 0; i < BATCH; i++) {
+        assert_int_equal(net_infer(one, f.pixels + i * SIZE * SIZE, single, &e), RC_OK);
+        assert_memory_equal(single, all + i * CLASSES, sizeof single);
+    }
+    net_destroy(one);
+    done(&f);
+}
+
+static void profiled_plans_have_names_and_times(void **state)
+{
+    struct fixture f;
+    double seconds = 0;
+    bool named = false;
+
+    (void)state;
+    make(&f, "cpu", true, DT_F32);
+    net_profile(f.net, true);
+    (void)run(&f);
+    for (int i = 0; i < net_plans(f.net); i++) {
+        seconds += net_plan_seconds(f.net, i);
+        named = named || strstr(net_plan_describe(f.net, i), "layer2.0.conv2 dw: ") != NULL;
+        assert_null(strstr(net_plan_describe(f.net, i), "ref")); /* nothing runs plain loops */
+    }
+    assert_true(seconds > 0 && named);
+    assert_true(net_flops(f.net) > 3 * 2 * nn_model_macs(&f.net->config.model, SIZE) * BATCH * 0.9);
+    done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_small_member_has_the_known_parameters),
         cmocka_unit_test(every_gradient_is_the_same_on_cpu_and_ref),
         cmocka_unit_test(gradients_agree_with_finite_differences),
         cmocka_unit_test(folding_bn_gives_the_running_statistics_forward),
         cmocka_unit_test(bf16_logits_stay_near_f32),
         cmocka_unit_test(a_steady_step_allocates_nothing),
         cmocka_unit_test(the_memory_plan_is_near_its_bound),
+        cmocka_unit_test(parts_give_what_fused_operations_give),
+        cmocka_unit_test(buckets_cover_all_gradients_once_and_run_or_not_are_the_same),
+        cmocka_unit_test(a_bucket_is_called_for_when_it_is_complete),
+        cmocka_unit_test(statistics_are_the_batchs_mean_and_unbiased_variance),
+        cmocka_unit_test(what_is_not_finite_is_named),
+        cmocka_unit_test(a_config_that_cannot_be_is_named),
+        cmocka_unit_test(an_image_has_the_same_logits_in_any_batch),
+        cmocka_unit_test(profiled_plans_have_names_and_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
