@@ -154,7 +154,7 @@ static void *place(const struct net *n, const struct graph_value *v)
     case GRAPH_BUFFER:
         return (char *)n->buffers[v->at] + v->skip;
     }
-    assert(!"a home of values");
+    assert(false && "a home of values");
     return NULL;
 }
 

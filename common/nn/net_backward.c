@@ -223,7 +223,7 @@ static void reverse_node(const struct reverse *r, const struct graph_node *of)
     case OP_NORMALIZE:
         break;
     default:
-        assert(!"a forward node without a backward");
+        assert(false && "a forward node without a backward");
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 
 /* TF1 divides by 10 at 30, 60 and 80 of 90 epochs. */
 static double step_factor(int64_t step, int64_t steps)
@@ -25,7 +26,7 @@ static double decayed(const struct schedule *s, int64_t step)
         done = s->steps > 0 ? (double)(step < s->steps ? step : s->steps) / (double)s->steps : 1.0;
         return 0.5 * s->lr * (1.0 + cos(acos(-1.0) * done));
     }
-    assert(!"a kind of schedule");
+    assert(false && "a kind of schedule");
     return 0;
 }
 
