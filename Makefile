@@ -46,7 +46,7 @@ chain = $(1) $($(1)_DEPS)
 libs  = $(foreach d,$(call chain,$(1)),$($(d)_LIBS))
 
 define dir_rules
-$(call lib,$(1)): $(call objs,$(1))
+$(call lib,$(1)): $(call objs,$(1)) $($(1)_OBJS)
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(Q)ar rcsD $$@ $$^

@@ -40,7 +40,7 @@ static const struct opt label_opts[] = {
     {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images; 0: the family's test size, or as the model was trained"},
     {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "P", "resize to size / crop_pct, crop the centre; 0: the model's own"},
     {"classes", OPT_STR, AT(classes), NULL, 0, 0, NULL, "FILE", "class list for a file that names none, one name a line"},
-    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cpu or ref"},
+    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 256, NULL, "N", "decoding threads of a rank; 0: cores / ranks of this host"},
     {"lost_after", OPT_F64, AT(lost_after), "30", 2, 86400, NULL, "SECONDS", "silence after which a rank's shard goes to another rank"},

@@ -33,7 +33,7 @@ static const struct opt eval_opts[] = {
     {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "X", "resize to size / crop_pct, crop the centre; 0: the model's own"},
     {"batch", OPT_INT, AT(batch), "64", 1, 65536, NULL, "N", "images a pass"},
     {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16", "TYPE", "of activations"},
-    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cpu or ref"},
+    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 1024, NULL, "N", "decoding threads of a rank; 0 chooses"},
     {"per_class", OPT_BOOL, AT(per_class), "false", 0, 0, NULL, NULL, "print a line for each class"},

@@ -30,7 +30,7 @@ static const struct opt predict_opts[] = {
     {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images; 0: as the model was trained"},
     {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "X", "resize to size / crop_pct, crop the centre; 0: the model's own"},
     {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16", "TYPE", "of activations"},
-    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cpu or ref"},
+    {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads; 0: all cores"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print one JSON object a file"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};

@@ -4,7 +4,11 @@
 #include "common/device/device_impl.h"
 
 /* Best first: "auto" takes the first that starts. */
-static const struct device_ops *const backends[] = {&device_cpu_ops, &device_ref_ops};
+static const struct device_ops *const backends[] = {
+#if HAVE_CUDA
+    &device_cuda_ops,
+#endif
+    &device_cpu_ops, &device_ref_ops};
 
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 

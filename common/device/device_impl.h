@@ -58,8 +58,8 @@ struct plan {
     bool packed;
 };
 
-/** The rows of device.c's registry. */
-extern const struct device_ops device_ref_ops, device_cpu_ops;
+/** The rows of device.c's registry; cuda only where it is built (HAVE_CUDA). */
+extern const struct device_ops device_ref_ops, device_cpu_ops, device_cuda_ops;
 
 /* ---- device_op.c: what can be said of an operation without a backend ------------------------ */
 

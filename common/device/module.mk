@@ -3,3 +3,34 @@ common/device_SRC  := cpu_conv.c cpu_dnnl.c cpu_gate.c cpu_loss.c cpu_map.c cpu_
                       ref_map.c ref_pool.c
 common/device_DEPS := common/base
 common/device_LIBS := -ldnnl -lm
+
+# The cuda backend is built where the CUDA toolkit with cuDNN is found. HAVE_CUDA=0 leaves it out.
+CUDA_HOME ?= /usr/local/cuda
+CUDA_LIB  := $(firstword $(wildcard $(CUDA_HOME)/lib64 $(CUDA_HOME)/lib))
+HAVE_CUDA ?= $(if $(and $(wildcard $(CUDA_HOME)/bin/nvcc),$(wildcard $(CUDA_HOME)/include/cudnn.h),$(wildcard $(CUDA_LIB)/libcudnn.so)),1,0)
+# One stamp for each value, so that a changed value compiles the registry again.
+$(B)/have_cuda_$(HAVE_CUDA):
+	@mkdir -p $(@D)
+	@rm -f $(B)/have_cuda_*
+	@touch $@
+$(B)/common/device/device.o: CPPFLAGS += -DHAVE_CUDA=$(HAVE_CUDA)
+$(B)/common/device/device.o: $(B)/have_cuda_$(HAVE_CUDA)
+
+ifeq ($(HAVE_CUDA),1)
+common/device_SRC  += cuda_graph.c device_cuda.c
+common/device_OBJS := $(BUILD)/cuda/cuda_kernels.o
+# Never libcuda: a machine without a driver must be able to start the program.
+common/device_LIBS += -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudnn -lcudart
+$(B)/common/device/cuda_graph.o $(B)/common/device/device_cuda.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
+
+# The same object for every mode. The options let a C program link it without libstdc++.
+CUDA_ARCHS := 80 90 100 120
+NVCCFLAGS  := -std=c++17 -O3 -I. -Xptxas -v --threads 2 \
+              -Xcompiler -fno-threadsafe-statics,-fno-exceptions,-fno-asynchronous-unwind-tables \
+              $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+              -gencode arch=compute_80,code=compute_80
+$(BUILD)/cuda/%.o: common/device/%.cu common/device/cuda_impl.h common/device/device_impl.h common/device/device.h
+	@mkdir -p $(@D)
+	@echo "  NVCC $*"
+	$(Q)$(CUDA_HOME)/bin/nvcc $(NVCCFLAGS) -c -o $@ $< 2>$@.log || { cat $@.log; false; }
+endif

@@ -50,6 +50,22 @@ struct harness {
         }                                                                                          \
     } while (0)
 
+/* The i-th backend that can start on this machine, or NULL past the last. */
+static inline const char *harness_backend(int i)
+{
+    for (int b = 0; device_backend_name(b) != NULL; b++) {
+        struct device *d = NULL;
+        struct err e = {0};
+
+        if (device_create(device_backend_name(b), 1, &d, &e) == RC_OK && i-- == 0) {
+            device_destroy(d);
+            return device_backend_name(b);
+        }
+        device_destroy(d);
+    }
+    return NULL;
+}
+
 static inline size_t harness_out(const struct op_conv *o, int h)
 {
     return (size_t)((h + 2 * o->pad - o->r) / o->stride + 1);

@@ -48,16 +48,16 @@ static void check_part(const struct harness *whole, struct device *d, int n, int
 
 static void check_batches(const struct op_desc *op)
 {
-    for (int i = 0; device_backend_name(i) != NULL; i++) {
+    for (int i = 0; harness_backend(i) != NULL; i++) {
         struct device *one, *two;
         struct op_desc whole_op = *op;
         struct harness whole;
 
-        if (strcmp(device_backend_name(i), "ref") == 0) {
+        if (strcmp(harness_backend(i), "ref") == 0) {
             continue; /* plain loops over one thread */
         }
-        must(device_create(device_backend_name(i), 1, &one, &must_err));
-        must(device_create(device_backend_name(i), 2, &two, &must_err));
+        must(device_create(harness_backend(i), 1, &one, &must_err));
+        must(device_create(harness_backend(i), 2, &two, &must_err));
         *batch_of(&whole_op) = IMAGES;
         if (harness_open(&whole, one, &whole_op, 5)) {
             harness_run(&whole);
@@ -190,14 +190,14 @@ static void check_all_equal(struct device *a, struct device *b)
 static void nothing_but_weight_gradients_depends_on_threads(void **state)
 {
     (void)state;
-    for (int i = 0; device_backend_name(i) != NULL; i++) {
+    for (int i = 0; harness_backend(i) != NULL; i++) {
         struct device *a, *b;
 
-        if (strcmp(device_backend_name(i), "ref") == 0) {
+        if (strcmp(harness_backend(i), "ref") == 0) {
             continue;
         }
-        must(device_create(device_backend_name(i), 1, &a, &must_err));
-        must(device_create(device_backend_name(i), 2, &b, &must_err));
+        must(device_create(harness_backend(i), 1, &a, &must_err));
+        must(device_create(harness_backend(i), 2, &b, &must_err));
         check_all_equal(a, b);
         device_destroy(a);
         device_destroy(b);
@@ -207,10 +207,10 @@ static void nothing_but_weight_gradients_depends_on_threads(void **state)
 static void weight_gradients_repeat_from_run_to_run(void **state)
 {
     (void)state;
-    for (int i = 0; device_backend_name(i) != NULL; i++) {
+    for (int i = 0; harness_backend(i) != NULL; i++) {
         struct device *a;
 
-        must(device_create(device_backend_name(i), 2, &a, &must_err));
+        must(device_create(harness_backend(i), 2, &a, &must_err));
         for (int t = 0; t < 2; t++) {
             struct op_desc op = {
                 .kind = OP_CONV_BWD_WEIGHTS,

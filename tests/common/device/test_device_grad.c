@@ -173,10 +173,10 @@ static void check_maps(struct device *d, const struct pair *p)
 
 static void each_backend(void (*f)(struct device *d))
 {
-    for (int i = 0; device_backend_name(i) != NULL; i++) {
+    for (int i = 0; harness_backend(i) != NULL; i++) {
         struct device *d;
 
-        must(device_create(device_backend_name(i), 2, &d, &must_err));
+        must(device_create(harness_backend(i), 2, &d, &must_err));
         f(d);
         device_destroy(d);
     }

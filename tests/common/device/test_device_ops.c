@@ -63,10 +63,10 @@ static void each_backend(void (*f)(struct device *ref, struct device *d, enum dt
     struct device *ref;
 
     must(device_create("ref", 0, &ref, &must_err));
-    for (int i = 0; device_backend_name(i) != NULL; i++) {
+    for (int i = 0; harness_backend(i) != NULL; i++) {
         struct device *d;
 
-        must(device_create(device_backend_name(i), 2, &d, &must_err));
+        must(device_create(harness_backend(i), 2, &d, &must_err));
         f(ref, d, DT_F32);
         f(ref, d, DT_BF16);
         device_destroy(d);
