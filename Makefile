@@ -19,11 +19,12 @@ WARN := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototy
         -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -Wwrite-strings -Wcast-qual -Wswitch-enum \
         -Wdouble-promotion -Werror
 OPT_release := -O3 -g -DNDEBUG
-OPT_debug   := -O0 -g3
-OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
-OPT_cov     := -O0 -g --coverage
-OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+# -Wno-pass-failed: clang reports loops that it leaves scalar where it hardly optimises.
+OPT_debug   := -O0 -g3 -Wno-pass-failed
+OPT_asan    := -O1 -g -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g -Wno-pass-failed -fsanitize=thread -fno-omit-frame-pointer
+OPT_cov     := -O0 -g -Wno-pass-failed --coverage
+OPT_fuzz    := -O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 ifeq ($(OPT_$(MODE)),)
 $(error MODE=$(MODE) is unknown: expected release, debug, asan, tsan, cov or fuzz)
 endif
