@@ -86,6 +86,30 @@ check a-stop-exits-with-75 test "$?" -eq 75
 expect a-stopped-run-goes-on 0 "" run "$recipe" --generations 0 --set teacher.steps=400
 check a-stopped-run-goes-on-from-its-step grep -qE '"first_step": [1-9]' "$out/stages/teacher.json"
 
+# kill -9 of run itself: its stage is told to end, saves, and the same command goes on.
+rm -rf "$out"
+"$PRECEPTOR" run "$recipe" --generations 0 --ranks 1 --set teacher.steps=4000 >"$WORK/out" 2>"$WORK/err" </dev/null &
+child=$!
+for _ in $(seq 600); do
+    grep -q 'micro-batches' "$WORK/err" && break
+    sleep 0.05
+done
+sleep 0.5
+stage=$(pgrep -P "$child")
+kill -KILL "$child"
+wait "$child" 2>/dev/null
+for _ in $(seq 200); do
+    kill -0 "$stage" 2>/dev/null || break
+    sleep 0.05
+done
+check a-killed-run-leaves-no-process-behind test ! -e "/proc/$stage"
+check a-killed-run-has-a-checkpoint test -s "$out/runs/teacher/checkpoint.json"
+
+echo "localhost slots=2" >"$WORK/hosts"
+expect a-hostfile-starts-the-ranks 0 "" run "$recipe" --out "$WORK/hosts.d" --generations 0 \
+    --launcher hostfile --hostfile "$WORK/hosts"
+has a-hostfile-is-given-to-mpirun "$WORK/hosts.d/stages/teacher.json" "--hostfile $WORK/hosts"
+
 # A stage that fails is named, with its code, below its own sentence.
 printf 'x' >"$WORK/w.safetensors"
 "$PRECEPTOR" run "$recipe" --generations 0 --ranks 1 --set "teacher.weights=$WORK/w.safetensors" \
