@@ -15,7 +15,7 @@ enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 size_t dtype_size(enum dtype t)
 {
     static const size_t sizes[] = {
-        [DT_F32] = 4, [DT_BF16] = 2, [DT_U8] = 1, [DT_S8] = 1, [DT_S32] = 4};
+        [DT_F32] = 4, [DT_BF16] = 2, [DT_U8] = 1, [DT_S8] = 1, [DT_S32] = 4, [DT_F64] = 8};
 
     return sizes[t];
 }
@@ -23,7 +23,7 @@ size_t dtype_size(enum dtype t)
 const char *dtype_name(enum dtype t)
 {
     static const char *const names[] = {
-        [DT_F32] = "f32", [DT_BF16] = "bf16", [DT_U8] = "u8", [DT_S8] = "s8", [DT_S32] = "s32"};
+        [DT_F32] = "f32", [DT_BF16] = "bf16", [DT_U8] = "u8", [DT_S8] = "s8", [DT_S32] = "s32", [DT_F64] = "f64"};
 
     return (unsigned)t < sizeof names / sizeof names[0] ? names[t] : "?";
 }
@@ -190,6 +190,10 @@ enum rc plan_create(struct device *d, const struct op_desc *op, struct plan **ou
 
     if (rc != RC_OK) {
         return rc;
+    }
+    if (device_op_type(op) == DT_F64 && d->ops != &device_ref_ops) {
+        return err_raise(e, RC_UNSUPPORTED, "%s: f64 is computed by ref alone",
+                         device_op_name(op->kind));
     }
     if (op->kind <= OP_CONV_BWD_WEIGHTS && op->u.conv.c_weights == 0) {
         full.u.conv.c_weights = op->u.conv.c;

@@ -22,7 +22,8 @@
 
 #include "common/base/err.h"
 
-enum dtype { DT_F32, DT_BF16, DT_U8, DT_S8, DT_S32 };
+/* DT_F64: ref alone, to hold gradients against a reference without rounding. */
+enum dtype { DT_F32, DT_BF16, DT_U8, DT_S8, DT_S32, DT_F64 };
 
 size_t dtype_size(enum dtype t);
 const char *dtype_name(enum dtype t); /* "f32", "bf16", ... */

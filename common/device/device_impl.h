@@ -72,6 +72,8 @@ double device_op_flops(const struct op_desc *op);
 int device_op_n_args(enum op_kind kind);
 /** Whether argument i of this operation may be NULL. */
 bool device_op_arg_optional(const struct op_desc *op, int i);
+/** Type of its activations; DT_F32 where it has none. */
+enum dtype device_op_type(const struct op_desc *op);
 /** Output height (or width) of a convolution for input height h. */
 int device_op_conv_out(const struct op_conv *o, int h);
 

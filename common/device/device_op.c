@@ -71,6 +71,23 @@ bool device_op_arg_optional(const struct op_desc *op, int i)
     return (optional & ARG(i)) != 0;
 }
 
+enum dtype device_op_type(const struct op_desc *op)
+{
+    switch (infos[op->kind].form) {
+    case FORM_CONV:
+        return op->u.conv.type;
+    case FORM_MAP:
+        return op->u.map.type;
+    case FORM_NORMALIZE:
+        return op->u.normalize.type;
+    case FORM_LOSS:
+        return op->u.loss.type;
+    case FORM_SGD:
+        break;
+    }
+    return DT_F32;
+}
+
 int device_op_conv_out(const struct op_conv *o, int h)
 {
     return (h + 2 * o->pad - o->r) / o->stride + 1;
@@ -92,7 +109,7 @@ static bool dims_ok(int n, int h, int w, int c)
 
 static bool real(enum dtype t)
 {
-    return t == DT_F32 || t == DT_BF16;
+    return t == DT_F32 || t == DT_BF16 || t == DT_F64;
 }
 
 static enum rc check_type(const char *name, enum dtype t, struct err *e)

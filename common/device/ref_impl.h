@@ -18,13 +18,18 @@ typedef void ref_fn(const struct ref_plan *p, void *const args[]); /* of a funct
 /** Load and store the i-th element of a tensor. */
 static inline double ref_get(const void *p, enum dtype t, size_t i)
 {
+    if (t == DT_F64) {
+        return ((const double *)p)[i];
+    }
     return t == DT_F32 ? (double)((const float *)p)[i]
                        : (double)bf16_to_f32(((const uint16_t *)p)[i]);
 }
 
 static inline void ref_put(void *p, enum dtype t, size_t i, double v)
 {
-    if (t == DT_F32) {
+    if (t == DT_F64) {
+        ((double *)p)[i] = v;
+    } else if (t == DT_F32) {
         ((float *)p)[i] = (float)v;
     } else {
         ((uint16_t *)p)[i] = bf16_from_f32((float)v);

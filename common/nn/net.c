@@ -22,7 +22,7 @@ static enum rc check(const struct net_config *c, struct err *e)
         return err_raise(e, RC_INVAL, "network %s: batch %d is outside 1 to %d", name, c->batch,
                          BATCH_MAX);
     }
-    if (c->type != DT_F32 && c->type != DT_BF16) {
+    if (c->type != DT_F32 && c->type != DT_BF16 && !(c->type == DT_F64 && c->training)) {
         return err_raise(e, RC_INVAL, "network %s: type %s (f32 or bf16 expected)", name,
                          dtype_name(c->type));
     }

@@ -19,7 +19,8 @@ struct net_config {
     struct nn_model model;
     int batch;
     int size;            /* square input */
-    enum dtype type;     /* of activations and packed weights: DT_F32, DT_BF16 */
+    enum dtype type;     /* of activations and packed weights: DT_F32, DT_BF16; DT_F64
+                            in training on ref */
     bool training;       /* BN by batch statistics, saved activations, backward */
     bool with_keep;        /* training: net_targets.keep is applied (stochastic depth) */
     bool with_dropout;     /* training: net_targets.dropout is applied */

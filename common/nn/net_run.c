@@ -163,6 +163,16 @@ static enum rc upload(struct net *n, enum graph_buffer which, const void *src, s
 }
 
 /* Logits in the network's type -> f32. */
+static void narrow_logits(const struct net *n, float *logits)
+{
+    size_t count = (size_t)n->config.batch * (size_t)n->config.model.classes;
+
+    for (size_t i = 0; i < count; i++) {
+        logits[i] = n->config.type == DT_F64 ? (float)((const double *)n->host_logits)[i]
+                                             : bf16_to_f32(((const uint16_t *)n->host_logits)[i]);
+    }
+}
+
 static enum rc fetch_logits(struct net *n, float *logits, struct err *e)
 {
     size_t bytes = n->graph.buffer_bytes[BUFFER_LOGITS];
@@ -175,11 +185,7 @@ static enum rc fetch_logits(struct net *n, float *logits, struct err *e)
         rc = device_sync(n->dev, NULL, e);
     }
     if (rc == RC_OK && !wide) {
-        const uint16_t *narrow = n->host_logits;
-
-        for (size_t i = 0; i < bytes / sizeof *narrow; i++) {
-            logits[i] = bf16_to_f32(narrow[i]);
-        }
+        narrow_logits(n, logits);
     }
     return rc;
 }

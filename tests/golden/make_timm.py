@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Golden numbers of timm's ResNet-RS: tests/golden/nn/*.json and tests/golden/train/*.json.
 
-    make_timm.py [--seed N]         pip install torch timm numpy (made with the versions in the files)
+    make_timm.py [--seed N] [--out DIR] [--depths 50,101,...]
+        pip install torch timm numpy (made with the versions in the files)
 
 Weights, pixels, targets and masks come from a formula that both sides compute (tests/common/nn/
 formula.h): no weight file is stored. Large tensors are stored as projections on vectors of +-1: for
-a difference d, the mean square of its projections estimates |d|^2. All in float64.
+a difference d, the mean square of its projections estimates |d|^2. All in float64, from pixels that
+are normalised in float32 as timm does. --depths adds gradients of the family's own members.
 """
 import argparse
 import hashlib
@@ -78,9 +80,9 @@ def fill(model, seed):
 
 def pixels(tag, seed, n, size, channels):
     u = np.floor(uniform('pixels' + tag, seed, n * size * size * channels) * 256.0)
-    u = u.reshape(n, size, size, channels)
-    x = (u / 255.0 - np.array(MEAN[:channels])) / np.array(STD[:channels])
-    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    u = u.reshape(n, size, size, channels).astype(np.float32)
+    x = (u / np.float32(255) - np.float32(MEAN[:channels])) / np.float32(STD[:channels])
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)).astype(np.float64))
 
 
 def targets(tag, seed, n, classes, soft):
@@ -92,6 +94,15 @@ def targets(tag, seed, n, classes, soft):
         t = np.full((n, classes), np.float32(0.1 / classes), np.float64)
         t[np.arange(n), y] = np.float32(0.9 + 0.1 / classes)
     return torch.from_numpy(t)
+
+
+def check_smoothing():
+    """Smoothed targets are what torch's cross-entropy means by label_smoothing."""
+    t = targets('', 1, 6, 5, False)
+    x = torch.linspace(-2, 3, 30, dtype=torch.float64).reshape(6, 5)
+    ours = -(t * torch.log_softmax(x, 1)).sum() / 6
+    theirs = torch.nn.functional.cross_entropy(x, t.argmax(1), label_smoothing=0.1)
+    assert abs(ours - theirs) < 1e-7, (ours, theirs)
 
 
 def mask(tag, seed, n, rate):
@@ -113,6 +124,11 @@ def projections(name, t):
     x = t.detach().double().numpy().reshape(-1)
     return [float('%.12g' % v) for v in [math.sqrt(float(x @ x))] +
             [float(x @ signs(name, j, x.size)) for j in range(PROJECTIONS)]]
+
+
+def rounded(name, t):
+    """Projections of what is left when the other side stores float32."""
+    return projections(name, t.detach().float())
 
 
 class Keep(torch.nn.Module):
@@ -173,6 +189,39 @@ def inference(seed):
     return out
 
 
+def put_keeps(model):
+    keeps = []
+    for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
+        for block in stage:
+            block.drop_path = Keep()
+            keeps.append(block.drop_path)
+    return keeps
+
+
+def gradients(c, seed):
+    """One backward pass of sum(loss), with masks: every gradient and BN's statistics."""
+    name, n, k = c['name'], c['batch'], c['classes']
+    if name.startswith('resnetrs'):
+        model = timm.create_model(name, pretrained=False, num_classes=k)
+    else:
+        model = narrow(c['width'], c['blocks'], c['channels'], k)
+    fill(model, seed).train()
+    for i, keep in enumerate(put_keeps(model)):
+        keep.rows = mask('keep%d.0.0' % i, seed, n, c['keep'])
+    bns = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for m in bns:
+        m.momentum = 1.0
+    features = model.num_features
+    drop = mask('dropout0.0', seed, n * features, c['dropout']).reshape(n, features)
+    y = forward(model, pixels('0.0', seed, n, c['size'], c['channels']), drop)
+    loss = -(targets('0.0', seed, n, k, False) * torch.log_softmax(y, 1)).sum()
+    loss.backward()
+    return dict(c, seed=seed, loss=loss.item(),
+                gradients={a: rounded(a, p.grad) for a, p in model.named_parameters()},
+                statistics={a: rounded(a, v) for a, v in model.state_dict().items()
+                            if a.endswith(('running_mean', 'running_var'))})
+
+
 def update(p, g, buf, c):
     """torch.optim.SGD's step, written out so that momentum can be looked at."""
     with torch.no_grad():
@@ -192,13 +241,9 @@ def train(c, seed):
     """STEPS steps; None when in the first a ReLU's input comes nearer to 0 than the margin (times its
     layer's rms), so that f32 may flip its sign."""
     torch.manual_seed(0)
-    model = fill(narrow(8, c['blocks'], 3, c['classes']), seed)
+    model = fill(narrow(c['width'], c['blocks'], c['channels'], c['classes']), seed)
     model.train()
-    keeps = []
-    for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
-        for block in stage:
-            block.drop_path = Keep()
-            keeps.append(block.drop_path)
+    keeps = put_keeps(model)
     bns = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     worst = [float('inf')]
     margin_hooks(model, worst)
@@ -261,13 +306,26 @@ def search(c, seed):
         seed += 1
 
 
-BASE = dict(blocks=(1, 1, 1, 1), batch=4, size=48, classes=5, lr=0.01, momentum=0.9,
+BASE = dict(width=8, channels=3, blocks=(1, 1, 1, 1), batch=4, size=48, classes=5, lr=0.01, momentum=0.9,
             weight_decay=4e-3, ema_decay=0.9999, margin=2e-5)
 CASES = (
     dict(BASE, name='nesterov', first=1, micro_batches=1, nesterov=True, decay_biases=False, bn_momentum=0.1,
          keep=0, dropout=0, soft=False),
     dict(BASE, name='noise', first=1, micro_batches=2, nesterov=False, decay_biases=True, bn_momentum=1.0,
          keep=0.2, dropout=0.25, soft=True))
+
+
+GRADIENTS = (
+    dict(name='odd', width=16, blocks=(1, 2, 1, 1), channels=3, classes=7, size=45, batch=3, keep=0.2,
+         dropout=0.25),
+    dict(name='gray', width=8, blocks=(2, 1, 1, 1), channels=1, classes=10, size=32, batch=4, keep=0.1,
+         dropout=0.4))
+
+
+def members(depths):
+    """The family's own members, at the least size that leaves BN some pixels."""
+    return [dict(name='resnetrs%d' % d, channels=3, classes=1000, size=64, batch=2, keep=0.1,
+                 dropout=0.25) for d in depths]
 
 
 def check_sgd():
@@ -287,18 +345,30 @@ def check_sgd():
         assert torch.allclose(a.detach(), b, rtol=1e-14, atol=0), (a, b)
 
 
-def write(path, data):
+def write(folder, path, data):
     data['made_with'] = 'torch %s, timm %s' % (torch.__version__, timm.__version__)
-    with open(os.path.join(HERE, path), 'w') as f:
+    path = os.path.join(folder, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w') as f:
         json.dump(data, f, indent=0, sort_keys=True)
         f.write('\n')
 
 
-if __name__ == '__main__':
+def main():
     ap = argparse.ArgumentParser()
     ap.add_argument('--seed', type=int, default=1)
-    seed = ap.parse_args().seed
+    ap.add_argument('--out', default=HERE)
+    ap.add_argument('--depths', default='', help='members whose gradients are added: 50,101')
+    args = ap.parse_args()
     torch.set_num_threads(1)
     check_sgd()
-    write('nn/timm.json', dict(families=families(), inference=inference(seed)))
-    write('train/timm.json', dict(cases=[search(c, seed) for c in CASES]))
+    check_smoothing()
+    cases = list(GRADIENTS) + members([int(d) for d in args.depths.split(',') if d])
+    write(args.out, 'nn/timm.json',
+          dict(families=families(), inference=inference(args.seed),
+               gradients=[gradients(c, args.seed) for c in cases]))
+    write(args.out, 'train/timm.json', dict(cases=[search(c, args.seed) for c in CASES]))
+
+
+if __name__ == '__main__':
+    main()

@@ -3,24 +3,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "common/base/hash.h"
-#include "common/base/json.h"
-#include "common/base/mem.h"
-#include "common/nn/net.h"
-#include "tests/common/nn/formula.h"
+#include "tests/golden/golden_net.h"
 
 static json_t *golden;
 
 static int open_golden(void **state)
 {
-    struct err e = {0};
-
     (void)state;
-    return json_read("tests/golden/nn/timm.json", &golden, &e);
+    golden = golden_read("tests/golden/nn/timm.json");
+    return 0;
 }
 
 static int close_golden(void **state)
@@ -28,12 +23,6 @@ static int close_golden(void **state)
     (void)state;
     json_decref(golden);
     return 0;
-}
-
-static int64_t integer(const json_t *o, const char *name)
-{
-    assert_true(json_is_integer(json_object_get(o, name)));
-    return json_integer_value(json_object_get(o, name));
 }
 
 /* SHA-256 of "name OxIxHxW\n" lines, as make_timm.py writes them. */
@@ -84,61 +73,13 @@ static void all_seven_depths_have_timms_tensors(void **state)
             counted += p->views[v].offset < p->n_trainable ? (int64_t)p->views[v].n : 0;
             bns += p->views[v].kind == PARAM_GAMMA;
         }
-        assert_int_equal(counted, integer(f, "parameters"));
+        assert_int_equal(counted, (int64_t)golden_number(f, "parameters"));
         assert_int_equal(nn_model_parameters(&m), counted);
-        assert_int_equal(p->n_views + bns, integer(f, "tensors"));
+        assert_int_equal(p->n_views + bns, (int64_t)golden_number(f, "tensors"));
         layout_digest(p, hex);
         assert_string_equal(hex, json_string_value(json_object_get(f, "layout")));
         params_destroy(p);
     }
-}
-
-/* Logits of a stored case; the family is the member of that name, or one made of its numbers. */
-static double distance(const json_t *c, const char *backend, enum dtype type)
-{
-    const json_t *blocks = json_object_get(c, "blocks");
-    const char *name = json_string_value(json_object_get(c, "name"));
-    struct nn_family made = {.name = name, .stem = NN_STEM_RS, .stages = 4};
-    struct net_config nc = {
-        .batch = (int)integer(c, "batch"), .size = (int)integer(c, "size"), .type = type};
-    size_t pixels_n;
-    size_t logits_n;
-    uint8_t *pixels;
-    float *logits;
-    float *weights;
-    struct device *dev = NULL;
-    struct net *net = NULL;
-    struct err e = {0};
-    double d;
-
-    made.width = (int)integer(c, "width");
-    for (size_t s = 0; s < 4; s++) {
-        made.blocks[s] = (int)json_integer_value(json_array_get(blocks, s));
-    }
-    nc.model.family = nn_family_find(name) != NULL ? nn_family_find(name) : &made;
-    nc.model.in_channels = (int)integer(c, "channels");
-    nc.model.classes = (int)integer(c, "classes");
-    memcpy(nc.mean, formula_mean, sizeof nc.mean);
-    memcpy(nc.std, formula_std, sizeof nc.std);
-    assert_int_equal(device_create(backend, 1, &dev, &e), RC_OK);
-    assert_int_equal(net_create(dev, &nc, &net, &e), RC_OK);
-    pixels_n = (size_t)(nc.batch * nc.size * nc.size * nc.model.in_channels);
-    logits_n = (size_t)(nc.batch * nc.model.classes);
-    pixels = mem_calloc(pixels_n, 1);
-    logits = mem_calloc(logits_n, sizeof *logits);
-    weights = params_buffer(net_params(net));
-    assert_true(pixels != NULL && logits != NULL && weights != NULL);
-    formula_fill(net_params(net), (uint64_t)integer(c, "seed"), weights);
-    formula_pixels("", (uint64_t)integer(c, "seed"), pixels_n, pixels);
-    assert_int_equal(net_load(net, weights, &e), RC_OK);
-    assert_int_equal(net_infer(net, pixels, logits, &e), RC_OK);
-    d = formula_distance("logits", NULL, logits, NULL, logits_n, json_object_get(c, "projections"));
-    mem_free(pixels);
-    mem_free(logits);
-    mem_free(weights);
-    net_destroy(net);
-    device_destroy(dev);
-    return d;
 }
 
 static void logits_are_timms(void **state)
@@ -149,16 +90,62 @@ static void logits_are_timms(void **state)
     assert_int_equal(json_array_size(cases), 4);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *c = json_array_get(cases, i);
-        bool large = integer(c, "width") > 16;
-        double d = distance(c, "cpu", DT_F32);
+        bool large = golden_number(c, "width") > 16;
+        double d = golden_net_logits(c, "cpu", DT_F32);
 
         if (!(d < 1e-5)) {
-            fail_msg("%s: relative distance %.2g", json_string_value(json_object_get(c, "name")),
-                     d);
+            fail_msg("%s: relative distance %.2g", golden_name(c), d);
         }
-        assert_true(large || distance(c, "ref", DT_F32) < 1e-5);
-        assert_true(distance(c, "cpu", DT_BF16) < 3e-2);
+        assert_true(large || golden_net_logits(c, "ref", DT_F32) < 1e-5);
+        assert_true(golden_net_logits(c, "cpu", DT_BF16) < 3e-2);
     }
+}
+
+static void below(const json_t *c, const char *what, const struct golden_worst *w, double tolerance)
+{
+    if (!(w->distance < tolerance)) {
+        fail_msg("%s: %s %s: relative distance %.2g, expected below %.2g", golden_name(c), what,
+                 w->name, w->distance, tolerance);
+    }
+}
+
+/* In f64 the definition is torch's to 1e-8: what is left is no tolerance's to hide. */
+static void gradients_in_f64_are_torchs_to_1e_8(void **state)
+{
+    const json_t *cases = json_object_get(golden, "gradients");
+
+    (void)state;
+    assert_int_equal(json_array_size(cases), 2);
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        struct golden_gradients g = golden_net_gradients(c, "ref", DT_F64);
+
+        assert_true(g.loss < 1e-7);
+        below(c, "gradient", &g.grads, 1e-8);
+        below(c, "statistics", &g.stats, 1e-7);
+    }
+}
+
+static void f64_is_refused_where_it_is_not_computed(void **state)
+{
+    struct nn_model m = {nn_family_find("resnetrs11_w16"), 1, 5};
+    struct net_config c = {
+        .model = m, .batch = 2, .size = 16, .type = DT_F64, .training = true, .std = {1, 1, 1}};
+    struct device *dev = NULL;
+    struct net *net = NULL;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(device_create("cpu", 1, &dev, &e), RC_OK);
+    assert_int_equal(net_create(dev, &c, &net, &e), RC_UNSUPPORTED);
+    assert_non_null(strstr(e.msg, "f64 is computed by ref alone"));
+    device_destroy(dev);
+    e = (struct err){0};
+    c.training = false;
+    assert_int_equal(device_create("ref", 1, &dev, &e), RC_OK);
+    assert_int_equal(net_create(dev, &c, &net, &e), RC_INVAL);
+    assert_string_equal(e.msg, "network resnetrs11_w16: type f64 (f32 or bf16 expected)");
+    device_destroy(dev);
 }
 
 int main(void)
@@ -166,6 +153,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_seven_depths_have_timms_tensors),
         cmocka_unit_test(logits_are_timms),
+        cmocka_unit_test(gradients_in_f64_are_torchs_to_1e_8),
+        cmocka_unit_test(f64_is_refused_where_it_is_not_computed),
     };
 
     return cmocka_run_group_tests(tests, open_golden, close_golden);
