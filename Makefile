@@ -84,6 +84,8 @@ $(MPI_TESTS): $(B)/%: %.c $(PROG_LIBS)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< \
 	    -Wl,--start-group $(PROG_LIBS) -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) -lm
 
+include tests/gpu/module.mk
+
 # tests/fuzz/fuzz_X.c: libFuzzer runs it (MODE=fuzz), else replay_main.c does on files.
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_$(or $(F),*).c))
 FUZZ_DIRS ?= $(DIRS)
@@ -99,13 +101,13 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
 .PHONY: all setup tests unit lint check demo demo-photos study-demo bench clean help
-.PHONY: format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
+.PHONY: gpu-plans format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
 setup: ## install the Debian packages that the build needs (nothing when all are there)
 	@scripts/setup
 
-tests: $(ALL_TESTS) $(MPI_TESTS) ## build every test program
+tests: $(ALL_TESTS) $(MPI_TESTS) $(GPU_TESTS) ## build every test program
 
 UNITS := $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
 unit: $(UNITS) ## run unit tests; D=common/image runs one folder's
@@ -153,6 +155,8 @@ study-demo: ## five seeds of the demo and three of the photos' (DATA=...): the t
 
 bench: all ## ratios against bounds on this machine
 	@tests/bench/run
+
+gpu-plans: ## every plan of the family for described GPUs: build/gpu-plans.json (an hour; no GPU needed)
 
 clean: ## remove build/$(MODE)
 	rm -rf $(B)

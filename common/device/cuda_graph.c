@@ -357,10 +357,9 @@ static bool compile(struct build *b, desc_ptr config, struct cuda_graph *g)
     return ok;
 }
 
-/* The first of the mode's configurations that compiles. bf16 wants tensor cores, f32 has none that
- * multiply f32 as it is. */
-static bool choose(struct build *b, desc_ptr graph, cudnnBackendHeurMode_t mode,
-                   const struct op_desc *op, struct cuda_graph *g)
+/* The first of the mode's configurations with (or without) tensor cores that compiles. */
+static bool choose(struct build *b, desc_ptr graph, cudnnBackendHeurMode_t mode, bool tensor_core,
+                   struct cuda_graph *g)
 {
     desc_ptr heur = make(b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR), configs[CONFIGS_MAX];
     struct build list = {.planner = b->planner};
@@ -389,12 +388,23 @@ static bool choose(struct build *b, desc_ptr graph, cudnnBackendHeurMode_t mode,
         bool exact = false;
 
         found = look(&one, configs[i], &g->info, &exact) && exact &&
-                (op->u.conv.type == DT_F32 ? !g->info.tensor_core : true) &&
-                compile(b, configs[i], g);
+                g->info.tensor_core == tensor_core && compile(b, configs[i], g);
         release(&one);
     }
     release(&list);
     return found;
+}
+
+/* bf16 on tensor cores where there is such an engine; f32 never, since they would round it to TF32. */
+static bool choose_any(struct build *b, desc_ptr graph, const struct op_desc *op,
+                       struct cuda_graph *g)
+{
+    bool wide = op->u.conv.type == DT_F32;
+
+    return (!wide && choose(b, graph, CUDNN_HEUR_MODE_A, true, g)) ||
+           choose(b, graph, CUDNN_HEUR_MODE_A, false, g) ||
+           choose(b, graph, CUDNN_HEUR_MODE_FALLBACK, !wide, g) ||
+           (!wide && choose(b, graph, CUDNN_HEUR_MODE_FALLBACK, false, g));
 }
 
 /* ---- the module ------------------------------------------------------------------------------- */
@@ -480,8 +490,8 @@ void cuda_graph_destroy(struct cuda_graph *g)
     mem_free(g);
 }
 
-enum rc cuda_graph_create(struct cuda_planner *p, const struct op_desc *op, bool fused,
-                          struct cuda_graph **out, struct err *e)
+static enum rc create(struct cuda_planner *p, const struct op_desc *op, bool fused,
+                      struct cuda_graph **out, struct err *e)
 {
     struct build b = {.planner = p, .e = e};
     struct cuda_graph *g = mem_calloc(1, sizeof *g);
@@ -494,8 +504,7 @@ enum rc cuda_graph_create(struct cuda_planner *p, const struct op_desc *op, bool
     g->handle = p->handle;
     g->info.fused = b.n_ops > 1;
     g->with_bias = op->kind == OP_CONV && fused && op->u.conv.with_bias;
-    if (b.rc == RC_OK && !choose(&b, graph, CUDNN_HEUR_MODE_A, op, g) &&
-        !choose(&b, graph, CUDNN_HEUR_MODE_FALLBACK, op, g) && b.rc == RC_OK) {
+    if (b.rc == RC_OK && !choose_any(&b, graph, op, g) && b.rc == RC_OK) {
         char name[PLAN_DESCRIBE_MAX];
 
         device_op_describe(op, "", name, sizeof name);
@@ -510,6 +519,19 @@ enum rc cuda_graph_create(struct cuda_planner *p, const struct op_desc *op, bool
     }
     cuda_graph_destroy(g);
     return b.rc;
+}
+
+enum rc cuda_graph_create(struct cuda_planner *p, const struct op_desc *op, struct cuda_graph **out,
+                          struct err *e)
+{
+    bool epilogue = op->kind == OP_CONV && (op->u.conv.with_bias || op->u.conv.relu);
+    struct err refused = {0};
+    enum rc rc = create(p, op, true, out, epilogue ? &refused : e);
+
+    if (epilogue && rc == RC_UNSUPPORTED) {
+        return create(p, op, false, out, e);
+    }
+    return epilogue && rc != RC_OK ? err_raise(e, rc, "%s", refused.msg) : rc;
 }
 
 const struct cuda_graph_info *cuda_graph_info(const struct cuda_graph *g)

@@ -25,7 +25,7 @@ struct cuda_graph_info {
     long long engine;  /* cuDNN's number of the engine */
     size_t workspace;  /* bytes */
     bool tensor_core;
-    bool fused;        /* bias and ReLU (OP_CONV), f32 sums of bf16 (OP_CONV_BWD_WEIGHTS) within */
+    bool fused;        /* the graph is more than the convolution */
     int configs;       /* that the heuristics offered */
 };
 
@@ -37,16 +37,23 @@ void cuda_planner_destroy(struct cuda_planner *p);
 /** "cuDNN 9.19.0" */
 void cuda_planner_version(char *out, size_t size);
 
-/** Plan a convolution: the heuristics' first engine that fits the workspace and repeats its bits.
- * fused: bias and ReLU of OP_CONV, and f32 gradients of bf16, are part of the graph.
- * RC_UNSUPPORTED: no engine; the sentence has cuDNN's reason. RC_LIB, RC_NOMEM. */
-NODISCARD enum rc cuda_graph_create(struct cuda_planner *p, const struct op_desc *op, bool fused,
+/** Plan a convolution: the heuristics' first engine that fits the workspace and repeats its bits. Bias
+ * and ReLU of OP_CONV are within where cuDNN can (f32 it fuses only by rounding to TF32: info.fused
+ * is false, and a pass of our own follows); f32 gradients of bf16 always are.
+ * RC_UNSUPPORTED: no engine; RC_LIB, RC_NOMEM. */
+NODISCARD enum rc cuda_graph_create(struct cuda_planner *p, const struct op_desc *op,
                                     struct cuda_graph **out, struct err *e);
 void cuda_graph_destroy(struct cuda_graph *g);
 const struct cuda_graph_info *cuda_graph_info(const struct cuda_graph *g);
 /** in: x and w (OP_CONV), dy and w (BWD_DATA), x and dy (BWD_WEIGHTS); bias of a fused OP_CONV. */
 NODISCARD enum rc cuda_graph_run(struct cuda_graph *g, const void *in0, const void *in1,
                                  const void *bias, void *out, void *workspace, struct err *e);
+
+/* ---- cuda_described.c -------------------------------------------------------------------------- */
+
+/** device_create_described without the registry. */
+NODISCARD enum rc cuda_described_create(const char *description, device_plan_fn *on_plan, void *ctx,
+                                        struct device **out, struct err *e);
 
 /* ---- cuda_kernels.cu: each returns a cudaError_t ---------------------------------------------- */
 

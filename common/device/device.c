@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "common/device/device_impl.h"
+#if HAVE_CUDA
+#include "common/device/cuda_impl.h"
+#endif
 
 /* Best first: "auto" takes the first that starts. */
 static const struct device_ops *const backends[] = {
@@ -22,8 +25,8 @@ size_t dtype_size(enum dtype t)
 
 const char *dtype_name(enum dtype t)
 {
-    static const char *const names[] = {
-        [DT_F32] = "f32", [DT_BF16] = "bf16", [DT_U8] = "u8", [DT_S8] = "s8", [DT_S32] = "s32", [DT_F64] = "f64"};
+    static const char *const names[] = {[DT_F32] = "f32", [DT_BF16] = "bf16", [DT_U8] = "u8",
+                                        [DT_S8] = "s8",   [DT_S32] = "s32",   [DT_F64] = "f64"};
 
     return (unsigned)t < sizeof names / sizeof names[0] ? names[t] : "?";
 }
@@ -84,6 +87,22 @@ enum rc device_create(const char *name, int threads, struct device **out, struct
         err_clear(e);
     }
     return raise_unknown(name, e);
+}
+
+enum rc device_create_described(const char *description, device_plan_fn *on_plan, void *ctx,
+                                struct device **out, struct err *e)
+{
+#if HAVE_CUDA
+    return cuda_described_create(description, on_plan, ctx, out, e);
+#else
+    (void)description;
+    (void)on_plan;
+    (void)ctx;
+    (void)out;
+    return err_raise(
+        e, RC_UNSUPPORTED,
+        "this program was built without the cuda backend: a GPU cannot be planned for");
+#endif
 }
 
 void device_destroy(struct device *d)

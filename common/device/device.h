@@ -163,6 +163,20 @@ struct device_info {
  * RC_INVAL unknown name (the known ones are listed); RC_LIB it cannot start here. */
 NODISCARD enum rc device_create(const char *name, int threads, struct device **out, struct err *e);
 void device_destroy(struct device *d);
+
+/** How a backend will run a plan. */
+struct plan_choice {
+    long long engine;  /* the library's number, -1: our own kernel */
+    size_t workspace;  /* bytes that it shares with the device's other plans */
+    bool tensor_core;
+};
+typedef void device_plan_fn(void *ctx, const struct plan *p, const struct plan_choice *c);
+
+/** A GPU that is not there: its properties as cuDNN takes them (JSON, docs/GPU.md). Plans can be made,
+ * which needs cuDNN and no driver, and a network's memory counted; nothing is allocated or run.
+ * on_plan hears of each plan that was made. RC_UNSUPPORTED: built without the cuda backend. */
+NODISCARD enum rc device_create_described(const char *description, device_plan_fn *on_plan,
+                                          void *ctx, struct device **out, struct err *e);
 void device_describe(const struct device *d, struct device_info *out);
 /** The i-th backend's name built into this program, or NULL past the last. */
 const char *device_backend_name(int i);

@@ -356,23 +356,6 @@ static size_t round_up(size_t n)
     return (n + 255) / 256 * 256;
 }
 
-/* Bias and ReLU within the convolution where cuDNN can (it computes f32 so only by rounding it to
- * TF32), else by a pass of our own. */
-static enum rc create_graph(struct cuda_device *d, struct cuda_plan *p, const struct op_desc *op,
-                            struct err *e)
-{
-    bool epilogue = op->kind == OP_CONV && (op->u.conv.with_bias || op->u.conv.relu);
-    struct err refused = {0};
-    enum rc rc = cuda_graph_create(d->planner, op, true, &p->graph, epilogue ? &refused : e);
-
-    if (epilogue && rc == RC_UNSUPPORTED) {
-        rc = cuda_graph_create(d->planner, op, false, &p->graph, e);
-    } else if (epilogue && rc != RC_OK) {
-        return err_raise(e, rc, "%s", refused.msg);
-    }
-    return rc;
-}
-
 static enum rc create_conv(struct cuda_device *d, struct cuda_plan *p, const struct op_desc *op,
                            struct err *e)
 {
@@ -380,7 +363,7 @@ static enum rc create_conv(struct cuda_device *d, struct cuda_plan *p, const str
     size_t bytes = weight_count(o) * dtype_size(o->type), scratch;
     void *bias = NULL;
     const struct cuda_graph_info *info;
-    enum rc rc = create_graph(d, p, op, e);
+    enum rc rc = cuda_graph_create(d->planner, op, &p->graph, e);
 
     if (rc != RC_OK) {
         return rc;

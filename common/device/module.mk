@@ -17,7 +17,7 @@ $(B)/common/device/device.o: CPPFLAGS += -DHAVE_CUDA=$(HAVE_CUDA)
 $(B)/common/device/device.o: $(B)/have_cuda_$(HAVE_CUDA)
 
 ifeq ($(HAVE_CUDA),1)
-common/device_SRC  += cuda_graph.c device_cuda.c
+common/device_SRC  += cuda_described.c cuda_graph.c device_cuda.c
 common/device_OBJS := $(BUILD)/cuda/cuda_kernels.o
 # Never libcuda: a machine without a driver must be able to start the program.
 common/device_LIBS += -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudnn -lcudart
