@@ -347,6 +347,7 @@ static enum rc run_steps(struct run *r, struct err *e)
         double t = clock_now();
 
         rc = trainer_step(r->trainer, mix_next, r->mix, norm, &s, e);
+        rc = coll_agree(r->control, rc, e); /* what failed after the last agreement of the step */
         if (rc == RC_OK) {
             r->loss = s.loss;
             t = clock_now() - t;
