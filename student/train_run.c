@@ -338,7 +338,7 @@ static enum rc run_steps(struct run *r, struct err *e)
     double norm = mix_norm(r->c, &r->rows);
     struct trainer_stats s = {0};
     struct progress p;
-    char detail[96];
+    char detail[96] = "";
     enum rc rc = RC_OK;
 
     progress_begin(&p, r->stores.unlabeled != NULL ? "student" : "train", "steps",
