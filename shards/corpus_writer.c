@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/base/fs.h"
@@ -14,6 +13,8 @@
 #include "shards/pending.h"
 #include "shards/shard_writer.h"
 
+/* Seconds that the ranks of a killed pack may take to end. */
+static const double WRITER_PATIENCE = 2;
 static const uint64_t WRITER_SHARD_BYTES = (uint64_t)1 << 30;
 
 struct corpus_writer {
@@ -30,18 +31,6 @@ struct corpus_writer {
 };
 
 /* ---- opening ----------------------------------------------------------------------------------- */
-
-static enum rc writer_lock(struct corpus_writer *w, const char *path, struct err *e)
-{
-    w->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (w->lock < 0) {
-        return err_raise(e, RC_IO, "cannot open the folder '%s': %s", path, strerror(errno));
-    }
-    if (flock(w->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        return err_raise(e, RC_INVAL, "another pack is writing to '%s': wait for it to end", path);
-    }
-    return RC_OK; /* a file system without locks: one writer at a time is the caller's care */
-}
 
 static enum rc writer_same_kind(const struct corpus *c, const struct class_list *classes,
                                 struct err *e)
@@ -125,7 +114,7 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
     w->shard_bytes = config->shard_bytes > 0 ? config->shard_bytes : WRITER_SHARD_BYTES;
     rc = fs_mkdirs(config->path, e);
     if (rc == RC_OK) {
-        rc = writer_lock(w, config->path, e);
+        rc = fs_lock_dir(config->path, "pack", WRITER_PATIENCE, &w->lock, e);
     }
     if (rc == RC_OK) {
         rc = writer_open_corpus(w, config, e);

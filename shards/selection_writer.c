@@ -72,7 +72,8 @@ enum rc selection_writer_create(const char *path, struct selection_writer **out,
     if (rc != RC_OK) {
         goto out;
     }
-    (void)unlink(w->tmp);
+    fs_sweep_file(w->final);
+    fs_sweep_file(w->json);
     rc = lmdb_file_create(w->tmp, selection_tables, SELECTION_TABLES, &w->file, e);
     if (rc == RC_OK) {
         *out = w;

@@ -14,6 +14,7 @@
 #include "common/train/checkpoint.h"
 #include "student/mix.h"
 #include "student/train_eval.h"
+#include "student/train_folder.h"
 #include "student/train_stores.h"
 
 /* All that a run holds; run_release frees it in the reverse order of making. */
@@ -36,6 +37,7 @@ struct run {
     int64_t first; /* step that this process began at */
     double start, loss;
     bool evaluated;
+    int lock; /* rank 0's hold on the folder */
 };
 
 static enum rc run_model(struct run *r, struct err *e)
@@ -92,23 +94,6 @@ static enum rc run_open(struct run *r, struct err *e)
     if (rc == RC_OK) {
         rc = run_info(r, e);
     }
-    return rc;
-}
-
-static enum rc run_folder(const struct run *r, struct err *e)
-{
-    char *path = fs_join(r->c->out, "recipe.yaml");
-    char *text = NULL;
-    enum rc rc = path == NULL ? mem_raise(e, "a path", 0) : fs_mkdirs(r->c->out, e);
-
-    if (rc == RC_OK) {
-        rc = opts_dump_yaml(train_opts, r->c, &text, e);
-    }
-    if (rc == RC_OK) {
-        rc = fs_write_atomic(path, text, strlen(text), e);
-    }
-    mem_free(text);
-    mem_free(path);
     return rc;
 }
 
@@ -237,6 +222,7 @@ static void run_release(struct run *r)
     model_info_release(&r->info);
     train_stores_close(&r->stores);
     coll_destroy(r->data);
+    train_folder_close(r->lock);
 }
 
 /* Evaluate the averaged weights. Collective. */
@@ -470,17 +456,22 @@ static enum rc run_all(struct run *r, json_t **result, struct err *e)
 enum rc train_run(const struct train_config *c, const struct verb_call *call, json_t **result,
                   struct err *e)
 {
-    struct run r = {.c = c, .call = call, .control = call->control, .start = clock_now()};
+    struct run r = {
+        .c = c, .call = call, .control = call->control, .start = clock_now(), .lock = -1};
     bool done = false;
     enum rc rc = c->out == NULL ? err_raise(e, RC_USAGE, "train needs --out, a folder for the run")
                                 : run_open(&r, e);
 
     *result = NULL;
+    if (rc == RC_OK && coll_rank(r.control) == 0) {
+        rc = train_folder_hold(c, &r.lock, e);
+    }
+    rc = coll_agree(r.control, rc, e); /* held: from here on all ranks read the same files */
     if (rc == RC_OK) {
         rc = run_done_already(&r, result, &done, e);
     }
     if (rc == RC_OK && !done && coll_rank(r.control) == 0) {
-        rc = run_folder(&r, e);
+        rc = train_folder_begin(c, e);
     }
     rc = coll_agree(r.control, rc, e);
     if (rc == RC_OK && done) {

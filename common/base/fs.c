@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
 static enum rc fs_mkdir_one(const char *path, struct err *e)
@@ -260,6 +263,32 @@ char *fs_join(const char *dir, const char *name)
     return mem_sprintf("%s%s%s", dir, n == 0 || dir[n - 1] == '/' ? "" : "/", name);
 }
 
+enum rc fs_lock_dir(const char *dir, const char *what, double seconds, int *lock, struct err *e)
+{
+    const struct timespec nap = {0, 50 * 1000 * 1000};
+    double end = clock_now() + seconds;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_raise(e, RC_IO, "cannot open the folder '%s': %s", dir, strerror(errno));
+    }
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            (void)close(fd);
+            fd = -1;
+            break;
+        }
+        if (clock_now() >= end) {
+            (void)close(fd);
+            return err_raise(e, RC_INVAL, "another %s is at work in '%s': wait for it to end", what,
+                             dir);
+        }
+        (void)nanosleep(&nap, NULL);
+    }
+    *lock = fd;
+    return RC_OK;
+}
+
 void fs_sweep(const char *dir, const char *prefix)
 {
     DIR *d = opendir(dir);
@@ -276,4 +305,17 @@ void fs_sweep(const char *dir, const char *prefix)
         }
     }
     (void)closedir(d);
+}
+
+void fs_sweep_file(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL ? mem_strdup("./") : mem_sprintf("%.*s/", (int)(slash - path), path);
+    char *prefix = mem_sprintf("%s.tmp.", slash == NULL ? path : slash + 1);
+
+    if (dir != NULL && prefix != NULL) {
+        fs_sweep(dir, prefix);
+    }
+    mem_free(dir);
+    mem_free(prefix);
 }

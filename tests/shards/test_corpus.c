@@ -278,7 +278,7 @@ static void a_second_writer_is_refused(void **state)
     struct err e = {0};
 
     assert_int_equal(corpus_writer_open(&config, &other, &e), RC_INVAL);
-    assert_says(e, "another pack is writing");
+    assert_says(e, "another pack is at work");
     corpus_writer_close(w);
 }
 

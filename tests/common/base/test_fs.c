@@ -1,5 +1,7 @@
 #include <dirent.h>
+#include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "tests/common/base/support.h"
 
@@ -221,6 +223,43 @@ static void a_sweep_takes_a_dead_writers_temporaries_alone(void **state)
     fs_sweep(support_file("absent"), "x");
 }
 
+static void temporaries_of_one_file_are_swept(void **state)
+{
+    const char *dir = folder("sweep-file");
+
+    (void)state;
+    support_write(support_file("sweep-file/s.json"), "", 0);
+    support_write(support_file("sweep-file/s.json.tmp.12"), "", 0);
+    support_write(support_file("sweep-file/s.json.more.tmp.12"), "", 0);
+    fs_sweep_file(support_file("sweep-file/s.json"));
+    assert_int_equal(count_entries(dir), 2);
+    assert_true(fs_exists(support_file("sweep-file/s.json")));
+    fs_sweep_file(support_file("absent/s.json"));
+    fs_sweep_file("no-such-file-here");
+}
+
+static void a_held_folder_is_waited_for_and_then_refused(void **state)
+{
+    const char *dir = folder("held");
+    struct err e = {0};
+    int first = -1;
+    int second = -1;
+    double start = 0;
+
+    (void)state;
+    assert_int_equal(fs_lock_dir(dir, "train", 0, &first, &e), RC_OK);
+    start = clock_now();
+    assert_int_equal(fs_lock_dir(dir, "train", 0.2, &second, &e), RC_INVAL);
+    assert_true(clock_now() - start >= 0.2);
+    assert_non_null(strstr(e.msg, "another train is at work in '"));
+    assert_int_equal(second, -1);
+    assert_int_equal(close(first), 0);
+    assert_int_equal(fs_lock_dir(dir, "train", 0, &second, &e), RC_OK);
+    assert_int_equal(close(second), 0);
+    err_clear(&e);
+    assert_int_equal(fs_lock_dir(support_file("absent"), "train", 0, &first, &e), RC_IO);
+}
+
 static enum rc write_one(void *arg, struct err *e)
 {
     return fs_write_atomic(arg, "x", 1, e);
@@ -268,6 +307,8 @@ int main(void)
         cmocka_unit_test(kinds_and_sizes_are_told),
         cmocka_unit_test(paths_are_joined_by_one_slash),
         cmocka_unit_test(a_sweep_takes_a_dead_writers_temporaries_alone),
+        cmocka_unit_test(temporaries_of_one_file_are_swept),
+        cmocka_unit_test(a_held_folder_is_waited_for_and_then_refused),
         cmocka_unit_test(without_memory_it_says_so),
     };
 
