@@ -86,6 +86,8 @@ $(MPI_TESTS): $(B)/%: %.c $(PROG_LIBS)
 
 include tests/gpu/module.mk
 
+include tests/parity/module.mk
+
 # tests/fuzz/fuzz_X.c: libFuzzer runs it (MODE=fuzz), else replay_main.c does on files.
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_$(or $(F),*).c))
 FUZZ_DIRS ?= $(DIRS)
@@ -100,14 +102,14 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
-.PHONY: all setup tests unit lint check demo demo-photos study-demo bench clean help
+.PHONY: all setup tests unit lint check demo demo-photos study-demo torture bench clean help
 .PHONY: gpu-plans format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
 setup: ## install the Debian packages that the build needs (nothing when all are there)
 	@scripts/setup
 
-tests: $(ALL_TESTS) $(MPI_TESTS) $(GPU_TESTS) ## build every test program
+tests: $(ALL_TESTS) $(MPI_TESTS) $(PARITY_TOOL) $(GPU_TESTS) ## build every test program
 
 UNITS := $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
 unit: $(UNITS) ## run unit tests; D=common/image runs one folder's
@@ -152,6 +154,11 @@ study-demo: ## five seeds of the demo and three of the photos' (DATA=...): the t
 	@scripts/setup
 	@$(MAKE) --no-print-directory all
 	@scripts/study-demo "$(DATA)"
+
+N    ?= 200
+SEED ?= 1
+torture: all ## kills at random instants through all stages: N=200 of them, SEED=1
+	@PRECEPTOR=$(B)/preceptor tests/torture/run $(N) $(SEED)
 
 bench: all ## ratios against bounds on this machine
 	@tests/bench/run
