@@ -323,8 +323,8 @@ GRADIENTS = (
 
 
 def members(depths):
-    """The family's own members, at the least size that leaves BN some pixels."""
-    return [dict(name='resnetrs%d' % d, channels=3, classes=1000, size=64, batch=2, keep=0.1,
+    """The family's own members, at a small size that is odd in three stages."""
+    return [dict(name='resnetrs%d' % d, channels=3, classes=1000, size=33, batch=2, keep=0.1,
                  dropout=0.25) for d in depths]
 
 

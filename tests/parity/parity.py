@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""Everything that is pinned to an outside reference, against the live library. See `run`.
+
+A row says what was compared, with what, how far apart the two may be and were. Distances of tensors
+are relative L2; of files and operations, how many differ.
+"""
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+import make_safetensors
+import make_timm
+import numpy as np
+import PIL
+import timm
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from timm.data import create_transform
+
+DEPTHS = make_timm.DEPTHS
+ROWS = []
+ARGS = None
+
+# Tolerances of what parity_tool measures on stored cases, by what it says. f64: what rounding the
+# results to f32 leaves. f32: parity-facts' own distance of torch's f32 from its f64; after ten steps
+# a few ReLUs have flipped their sign.
+GOLDEN = {'loss f64': 1e-7, 'gradients f64': 1e-8, 'BN statistics f64': 2e-7, 'loss f32': 1e-5,
+          'BN statistics f32': 1e-4, 'gradients of step 1': 5e-5, 'losses of ten steps': 1e-4,
+          'momentum after ten steps': 3e-2, 'weights after ten steps': 1e-2,
+          'EMA after ten steps': 1e-2}
+
+
+def row(what, reference, tolerance, worst, name=''):
+    ok = bool(worst <= tolerance)
+    ROWS.append(dict(what=what, reference=reference, tolerance=tolerance, worst=float(worst), ok=ok))
+    print('%-58s %-22s %9.3g %9.3g  %s' % (what, reference, tolerance, worst,
+                                           'ok' if ok else 'FAILED ' + name), flush=True)
+
+
+def tool(*args, lines=None):
+    """The output lines of parity_tool; lines: its standard input."""
+    text = None if lines is None else ''.join('%s\n' % v for v in lines)
+    p = subprocess.run([ARGS.tool, *map(str, args)], input=text, text=True, stdout=subprocess.PIPE)
+    if p.returncode != 0:
+        sys.exit('parity: parity_tool %s: exit code %d' % (args[0], p.returncode))
+    return p.stdout.splitlines()
+
+
+def preceptor(*args):
+    p = subprocess.run([ARGS.program, *map(str, args)], text=True, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE)
+    if p.returncode != 0:
+        sys.exit('parity: preceptor %s: exit code %d\n%s' % (args[0], p.returncode, p.stderr))
+    return p.stdout.splitlines()
+
+
+def work(name):
+    return os.path.join(ARGS.work, name)
+
+
+def distance(x, y):
+    x, y = np.asarray(x, np.float64).ravel(), np.asarray(y, np.float64).ravel()
+    return np.linalg.norm(x - y) / max(np.linalg.norm(y), 1e-300)
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+def layouts():
+    for depth in DEPTHS:
+        with torch.device('meta'):
+            model = timm.create_model('resnetrs%d' % depth, pretrained=False)
+        theirs = ['%s %s' % (k, 'x'.join(map(str, v.shape))) for k, v in model.state_dict().items()
+                  if not k.endswith('num_batches_tracked')]
+        theirs.append('parameters %d' % sum(p.numel() for p in model.parameters()))
+        ours = tool('layout', 'resnetrs%d' % depth)
+        differ = sum(a != b for a, b in zip(ours, theirs)) + abs(len(ours) - len(theirs))
+        row('resnetrs%d: names, shapes, order, parameters' % depth, 'timm', 0, differ)
+
+
+def random_model(name, seed, **kw):
+    """timm's initialisation, with BN statistics and gammas that are not special."""
+    torch.manual_seed(seed)
+    model = timm.create_model(name, pretrained=False, **kw)
+    g = torch.Generator().manual_seed(seed + 1000)
+    with torch.no_grad():
+        for key, m in model.named_modules():
+            if isinstance(m, torch.nn.BatchNorm2d):
+                low, high = (0.1, 0.6) if key.endswith('bn3') else (0.5, 1.5)
+                m.weight.copy_(torch.rand(m.weight.shape, generator=g) * (high - low) + low)
+                m.bias.copy_(torch.randn(m.bias.shape, generator=g) * 0.1)
+                m.running_mean.copy_(torch.randn(m.bias.shape, generator=g) * 0.1)
+                m.running_var.copy_(torch.rand(m.bias.shape, generator=g) + 0.5)
+    return model.eval()
+
+
+def normalise(u):
+    """(n, h, w, 3) u8 -> what timm's transform gives."""
+    x = (u.astype(np.float32) / np.float32(255) - np.float32(make_timm.MEAN)) / np.float32(
+        make_timm.STD)
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+def logits_of(weights, u, backend='cpu', dtype='f32'):
+    u.tofile(work('pixels'))
+    tool('logits', weights, backend, dtype, u.shape[1], u.shape[0], work('pixels'), work('logits'))
+    return np.fromfile(work('logits'), np.float32).reshape(u.shape[0], -1)
+
+
+def forward64(model, u):
+    with torch.no_grad():
+        return model.double()(normalise(u).double()).numpy()
+
+
+def save(model, path, dtype=torch.float32):
+    save_file({k: (v.to(dtype) if v.is_floating_point() else v).contiguous()
+               for k, v in model.state_dict().items()}, path)
+
+
+def logits(rng):
+    path = work('model.safetensors')
+    for depth in DEPTHS:
+        size = 64 if depth > 50 else 160
+        u = rng.integers(0, 256, (2, size, size, 3)).astype(np.uint8)
+        model = random_model('resnetrs%d' % depth, ARGS.seed)
+        save(model, path)
+        row('resnetrs%d: logits f32 at %d px' % (depth, size), 'torch f64', 1e-5,
+            distance(logits_of(path, u), forward64(model, u)))
+    u = rng.integers(0, 256, (32, 64, 64, 3)).astype(np.uint8)
+    model = random_model('resnetrs50', ARGS.seed + 1)
+    for dtype in (torch.float16, torch.bfloat16):
+        save(model, path, dtype)
+        halved = random_model('resnetrs50', ARGS.seed + 1).to(dtype)
+        row('resnetrs50: %s weights are read' % str(dtype)[6:], 'torch f64', 1e-5,
+            distance(logits_of(path, u), forward64(halved, u)))
+    save(model, path)
+    theirs = forward64(model, u)
+    ours = logits_of(path, u, dtype='bf16')
+    row('resnetrs50: logits bf16 at 64 px', 'torch f64', 3e-2, distance(ours, theirs))
+    row('resnetrs50: top-1 bf16, share that differs', 'torch f64', 0.15,
+        np.mean(ours.argmax(1) != theirs.argmax(1)))
+
+
+# ---- training ------------------------------------------------------------------------------------
+
+def training():
+    make_timm.check_sgd()
+    make_timm.check_smoothing()
+    cases = list(make_timm.GRADIENTS) + make_timm.members(DEPTHS)
+    folder = work('golden')
+    for c in cases:
+        make_timm.write(folder, 'nn.json', dict(gradients=[make_timm.gradients(c, ARGS.seed)]))
+        golden_rows(tool('golden_net', os.path.join(folder, 'nn.json')), 'torch f64')
+    make_timm.write(folder, 'train.json',
+                    dict(cases=[make_timm.search(c, ARGS.seed) for c in make_timm.CASES]))
+    golden_rows(tool('golden_train', os.path.join(folder, 'train.json')), 'torch f64')
+
+
+def golden_rows(lines, reference):
+    for line in lines:
+        r = json.loads(line)
+        row('%s: %s' % (r['case'], r['what']), reference, GOLDEN[r['what']], r['worst'], r['name'])
+
+
+# ---- pixels --------------------------------------------------------------------------------------
+
+def photos(rng, most):
+    found = sorted(os.path.join(d, f) for d, _, fs in os.walk(ARGS.photos) for f in fs
+                   if f.lower().endswith(('.jpg', '.jpeg', '.png', '.webp', '.gif', '.bmp')))
+    if not found:
+        sys.exit("parity: no images in '%s'" % ARGS.photos)
+    pick = rng.permutation(len(found))[:most]
+    return [os.path.abspath(found[i]) for i in sorted(pick)]
+
+
+def by_timm(path, transform):
+    try:
+        image = Image.open(path).convert('RGB')
+    except Exception:  # noqa: BLE001: whatever Pillow refuses a file with
+        return None
+    for t in transform.transforms[:2]:  # resize, centre crop
+        image = t(image)
+    return np.asarray(image)
+
+
+def pixels(files):
+    settings = [(160, 0.91, 'bicubic'), (224, 0.91, 'bicubic'), (288, 0.94, 'bicubic'),
+                (320, 1.0, 'bicubic'), (96, 0.875, 'bilinear')]
+    for size, crop, filter_ in settings:
+        transform = create_transform((3, size, size), is_training=False, crop_pct=crop,
+                                     interpolation=filter_)
+        verdicts = tool('pixels', size, crop, filter_, 3, work('pixels'), lines=files)
+        ours = np.fromfile(work('pixels'), np.uint8).reshape(-1, size, size, 3)
+        differ, at, first = 0, 0, ''
+        for path, verdict in zip(files, verdicts):
+            wanted = by_timm(path, transform)
+            if verdict == 'ok':
+                same = wanted is not None and np.array_equal(ours[at], wanted)
+                at += 1
+            else:
+                same = wanted is None
+            differ += not same
+            first = first or ('' if same else path)
+        row('%d photos at %d px, crop %g, %s' % (len(files), size, crop, filter_),
+            'Pillow %s, timm' % PIL.__version__, 0, differ, first)
+
+
+def noise(rng, files):
+    """RandAugment's operations, learning rates and EMA of TensorFlow's Model Garden."""
+    images = []
+    for i, path in enumerate(files[:3]):
+        side = int(rng.integers(40, 180))
+        image = Image.open(path).convert('RGB').resize((side, int(rng.integers(40, 180))))
+        images.append(work('augment%d.png' % i))
+        image.save(images[-1])
+    images.append(work('augment-noise.png'))
+    Image.fromarray(rng.integers(0, 256, (23, 31, 3)).astype(np.uint8)).save(images[-1])
+    subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), 'parity_tf.py'),
+                    str(ARGS.seed), work('tf.json'), *images], check=True, stderr=subprocess.DEVNULL)
+    with open(work('tf.json')) as f:
+        tf = json.load(f)
+    lines = ['\t'.join([r[0], r[1], repr(r[2]), str(r[3]), str(r[4])]) for r in tf['augment']]
+    ours = tool('augment', 'tf', lines=lines)
+    for op in sorted({r[1] for r in tf['augment']}):
+        of = [(a, r) for a, r in zip(ours, tf['augment']) if r[1] == op]
+        bad = [r for a, r in of if a != r[5]]
+        row('RandAugment %s, %d times' % (op, len(of)), 'TF Model Garden', 0, len(bad),
+            str(bad[:1]))
+    worst = 0
+    for lr, steps, warmup, values in tf['rates']:
+        got = tool('schedule', 'cosine', repr(lr), steps, warmup, lines=[s for s, _ in values])
+        worst = max([worst] + [abs(float(a) - b) / lr for a, (_, b) in zip(got, values)])
+    row('learning rate: warm-up into cosine, of the peak', 'TF Model Garden', 3e-7, worst)
+    got = tool('ema', 0.9999, lines=[t for t, _ in tf['decays']])
+    row('EMA decay', 'TF Model Garden', 2e-7,
+        max(abs(float(a) - b) for a, (_, b) in zip(got, tf['decays'])))
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+def reference_takes(path):
+    try:
+        with safe_open(path, framework='np') as f:
+            list(f.keys())
+        return True
+    except Exception:  # noqa: BLE001: it has several ways to refuse
+        return False
+
+
+def mutated(rng, data):
+    """One to three bytes of the length or the header changed, removed or doubled."""
+    data = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        at = int(rng.integers(0, len(data)))
+        kind = int(rng.integers(0, 3))
+        if kind == 0:
+            data[at] = int(rng.choice(np.frombuffer(b'0123456789{}[]",:-ae. \n', np.uint8)))
+        elif kind == 1 and len(data) > 1:
+            del data[at]
+        else:
+            data.insert(at, data[at])
+        if rng.integers(0, 2) and len(data) >= 8:  # a length that fits, so that what follows is read
+            end = data.rfind(b'}') + 1
+            if end > 8:
+                data[:8] = struct.pack('<Q', end - 8)
+    return bytes(data)
+
+
+def safetensors(rng):
+    cases = [data for _, data in make_safetensors.CASES]
+    cases += [mutated(rng, cases[int(rng.integers(0, len(cases)))]) for _ in range(3000)]
+    paths = []
+    os.makedirs(work('st'))
+    for i, data in enumerate(cases):
+        paths.append(work('st/%05d' % i))
+        with open(paths[-1], 'wb') as f:
+            f.write(data)
+    ours = tool('safetensors', lines=paths)
+    bad = [p for p, v in zip(paths, ours) if (v == 'ok') != reference_takes(p)]
+    known = len(make_safetensors.CASES)
+    row('safetensors: %d crafted files' % known, 'safetensors', 0,
+        sum(int(os.path.basename(p)) < known for p in bad))
+    shown = ''
+    for p in [p for p in bad if int(os.path.basename(p)) >= known][:3]:
+        with open(p, 'rb') as f:
+            shown += ' %r' % f.read()
+    row('safetensors: 3000 mutated files', 'safetensors', 0,
+        sum(int(os.path.basename(p)) >= known for p in bad), shown)
+
+
+def student(files):
+    """A student of `preceptor train` in timm, against `preceptor predict`."""
+    size, crop = 96, 0.91
+    files = [f for f in files if by_timm(f, create_transform((3, size, size))) is not None]
+    for i, path in enumerate(files):
+        folder = work('classes/c%d' % (i % 3))
+        os.makedirs(folder, exist_ok=True)
+        shutil.copy(path, folder)
+    preceptor('pack', '--quiet', '--out', work('corpus'), work('classes'))
+    preceptor('train', '--quiet', '--data', work('corpus'), '--out', work('run'), '--model',
+              'resnetrs50', '--size', size, '--batch', 8, '--steps', 3, '--warmup_steps', 1,
+              '--seed', ARGS.seed, '--device', 'cpu')
+    weights = work('run/model.safetensors')
+    model = timm.create_model('resnetrs50', num_classes=3, checkpoint_path=weights).eval()
+    row('a student of `preceptor train` loads strictly', 'timm.create_model', 0, 0)
+    transform = create_transform((3, size, size), is_training=False, crop_pct=crop,
+                                 interpolation='bicubic')
+    some = files[:8]
+    out = preceptor('predict', '--quiet', '--json', '--logits', '--model', weights, '--size', size,
+                    '--crop_pct', crop, '--device', 'cpu', *some)
+    ours = np.array([json.loads(line)['logits'] for line in out])
+    with torch.no_grad():
+        x = torch.stack([transform(Image.open(f).convert('RGB')) for f in some])
+        theirs = model.double()(x.double()).numpy()
+    row("timm's logits of it on %d photos" % len(some), '`predict --logits`', 1e-5,
+        distance(ours, theirs))
+
+
+def main():
+    global ARGS
+    ap = argparse.ArgumentParser()
+    for name in ('program', 'tool', 'work', 'photos', 'out'):
+        ap.add_argument('--' + name, required=True)
+    ap.add_argument('--seed', type=int, default=1)
+    ARGS = ap.parse_args()
+    ARGS.program, ARGS.tool = os.path.abspath(ARGS.program), os.path.abspath(ARGS.tool)
+    rng = np.random.default_rng(ARGS.seed)
+    files = photos(rng, 300)
+    print('%-58s %-22s %9s %9s' % ('what', 'reference', 'tolerance', 'worst'))
+    layouts()
+    pixels(files)
+    noise(rng, files)
+    safetensors(rng)
+    student(files)
+    logits(rng)
+    training()
+    versions = dict(torch=torch.__version__, timm=timm.__version__, pillow=PIL.__version__)
+    with open(ARGS.out, 'w') as f:
+        json.dump(dict(seed=ARGS.seed, photos=len(files), versions=versions, rows=ROWS), f, indent=1)
+        f.write('\n')
+    bad = sum(not r['ok'] for r in ROWS)
+    print('%d rows, %d failed: %s' % (len(ROWS), bad, ARGS.out))
+    return bad > 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
