@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/coll/coll.h"
+#include "common/train/calibration.h"
 #include "common/train/evaluate_loop.h"
 #include "shards/eval_feed.h"
 #include "teacher/teacher.h"
@@ -19,7 +20,7 @@ struct eval_config {
     int64_t size, batch, threads, decoders;
     double crop_pct;
     int precision;
-    bool json, per_class;
+    bool json, per_class, temperature;
 };
 
 #define AT(field) offsetof(struct eval_config, field)
@@ -37,6 +38,7 @@ static const struct opt eval_opts[] = {
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 1024, NULL, "N", "decoding threads of a rank; 0 chooses"},
     {"per_class", OPT_BOOL, AT(per_class), "false", 0, 0, NULL, NULL, "print a line for each class"},
+    {"temperature", OPT_BOOL, AT(temperature), "false", 0, 0, NULL, NULL, "fit a temperature to every fifth image and judge it on the others; keeps all logits in memory"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
 /* clang-format on */
@@ -48,7 +50,10 @@ static const struct opt_usage eval_usage = {
     .description =
         "Every occurrence of the corpus is evaluated once, on any number of ranks. Pixels are\n"
         "prepared as Pillow and timm do: resize the short side to size / crop_pct (bicubic), crop\n"
-        "the centre. The model's class list must be the corpus's.",
+        "the centre. The model's class list must be the corpus's.\n"
+        "--temperature changes neither the model nor what `label` stores: what it prints is given "
+        "to\n"
+        "`train --temperature`, which takes pseudo-labels as p^(1/T).",
     .examples = "preceptor eval --model runs/student/model.safetensors --data val\n"
                 "mpirun -n 2 preceptor eval --model w.safetensors --data val --size 224 --json"};
 
@@ -61,6 +66,10 @@ struct eval_job {
     struct eval_feed *feed;
     struct image_eval eval;
     struct evaluation result;
+    struct calibration *calibration; /* --temperature: */
+    double temperature;
+    int64_t held;
+    struct evaluation before, after; /* of the images that were not held out */
     uint64_t mine;
     double seconds;
 };
@@ -133,13 +142,42 @@ static enum rc eval_prepare(const struct eval_config *c, struct coll *coll, stru
     evaluate_split(corpus_occurrences(j->corpus), coll_rank(coll), coll_size(coll), &fc.from,
                    &fc.to);
     j->mine = fc.to - fc.from;
-    return eval_feed_create(&fc, &j->feed, e);
+    if (c->temperature) {
+        rc = calibration_create(j->result.classes, fc.from, &j->calibration, e);
+        j->result.kept = j->calibration;
+    }
+    return rc == RC_OK ? eval_feed_create(&fc, &j->feed, e) : rc;
 }
 
 static enum rc eval_source(void *ctx, const uint8_t **pixels, const int32_t **cls, int *n,
                            struct err *e)
 {
     return eval_feed_next(ctx, pixels, cls, n, e);
+}
+
+static enum rc eval_fit(struct eval_job *j, struct coll *coll, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (j->result.images <= 1) {
+        return err_raise(e, RC_INVAL, "one image is too few to fit a temperature and judge it");
+    }
+    rc = calibration_fit(j->calibration, coll, &j->temperature, &j->held, e);
+    if (rc == RC_OK) {
+        rc = calibration_evaluate(j->calibration, 1, coll, &j->before, e);
+    }
+    if (rc == RC_OK) {
+        rc = calibration_evaluate(j->calibration, j->temperature, coll, &j->after, e);
+    }
+    return rc;
+}
+
+static json_t *eval_json_fit(const struct eval_job *j)
+{
+    return json_pack("{s:f,s:I,s:I,s:f,s:f,s:f,s:f}", "temperature", j->temperature, "held_out",
+                     (json_int_t)j->held, "images", (json_int_t)j->after.images, "nll_at_1",
+                     j->before.nll, "nll", j->after.nll, "ece_at_1", j->before.ece, "ece",
+                     j->after.ece);
 }
 
 static enum rc eval_print_json(const struct eval_config *c, const struct eval_job *j, struct err *e)
@@ -167,6 +205,10 @@ static enum rc eval_print_json(const struct eval_config *c, const struct eval_jo
             rc = mem_raise(e, "the result", 0);
             break;
         }
+    }
+    if (rc == RC_OK && c->temperature &&
+        json_object_set_new(root, "calibration", eval_json_fit(j)) != 0) {
+        rc = mem_raise(e, "the result", 0);
     }
     if (rc == RC_OK && (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)) {
         rc = err_raise(e, RC_IO, "cannot write the result to standard output");
@@ -196,6 +238,12 @@ static void eval_print(const struct eval_config *c, const struct eval_job *j)
     printf("top-5      %.2f %%\n", 100.0 * (double)v->top5 / n);
     printf("NLL        %.4f\n", v->nll);
     printf("ECE        %.4f (15 bins)\n", v->ece);
+    if (c->temperature) {
+        printf("fit        temperature %.4f, to %lld held-out images; of the others NLL %.4f -> "
+               "%.4f, ECE %.4f -> %.4f\n",
+               j->temperature, (long long)j->held, j->before.nll, j->after.nll, j->before.ece,
+               j->after.ece);
+    }
 }
 
 static void eval_release(struct eval_job *j)
@@ -204,6 +252,9 @@ static void eval_release(struct eval_job *j)
     predictor_destroy(j->predictor);
     device_destroy(j->dev);
     evaluation_release(&j->result);
+    evaluation_release(&j->before);
+    evaluation_release(&j->after);
+    calibration_destroy(j->calibration);
     corpus_close(j->corpus);
     teacher_close(j->teacher);
 }
@@ -222,6 +273,9 @@ static enum rc eval_run(const struct eval_config *c, struct coll *coll, struct e
         rc = evaluate_net(predictor_net(j.predictor), (int)c->batch, eval_source, j.feed, "eval",
                           j.mine, coll, &j.result, e);
         j.seconds = fmax(clock_now() - start, 1e-9);
+    }
+    if (rc == RC_OK && c->temperature) {
+        rc = eval_fit(&j, coll, e);
     }
     if (rc == RC_OK && coll_rank(coll) == 0) {
         if (c->json) {

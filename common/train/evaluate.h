@@ -13,6 +13,8 @@
 
 enum { EVALUATE_BINS = 15 };
 
+struct calibration;
+
 struct evaluation {
     int64_t images, top1, top5;
     double nll;              /* mean -ln p(true) */
@@ -22,6 +24,7 @@ struct evaluation {
     int64_t *per_class_top1; /* (classes) right ones */
     double bin_confidence[EVALUATE_BINS]; /* sums */
     int64_t bin_images[EVALUATE_BINS], bin_right[EVALUATE_BINS];
+    struct calibration *kept; /* borrowed: keeps each image's logits too (calibration.h); or NULL */
 };
 
 NODISCARD enum rc evaluation_init(struct evaluation *v, int classes, struct err *e);

@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/progress.h"
+#include "common/train/calibration.h"
 
 void evaluate_split(uint64_t n, int rank, int size, uint64_t *from, uint64_t *to)
 {
@@ -20,7 +21,7 @@ static enum rc evaluate_rows(struct net *net, const uint8_t *pixels, const int32
         return rc;
     }
     net_softmax(rows[0], n, classes, rows[1]);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && rc == RC_OK; i++) {
         if (cls[i] < 0 || cls[i] >= classes) {
             return err_raise(e, RC_CORRUPT,
                              "an image has class %d, but the model has classes 0 to %d: evaluate "
@@ -28,8 +29,11 @@ static enum rc evaluate_rows(struct net *net, const uint8_t *pixels, const int32
                              (int)cls[i], classes - 1);
         }
         evaluation_add(v, rows[1] + (size_t)i * (size_t)classes, cls[i]);
+        if (v->kept != NULL) {
+            rc = calibration_add(v->kept, rows[0] + (size_t)i * (size_t)classes, cls[i], e);
+        }
     }
-    return RC_OK;
+    return rc;
 }
 
 static enum rc evaluate_mine(struct net *net, int batch, evaluate_source *source, void *ctx,
