@@ -38,6 +38,9 @@ static const struct verb *const main_verbs[] = {
 /* clang-format on */
 enum { MAIN_VERBS = sizeof main_verbs / sizeof main_verbs[0] };
 
+/* Seconds that a collective waits for a rank unless the verb says otherwise. */
+static const double MAIN_PATIENCE = 600;
+
 enum { MAIN_TAG_DONE = 7001, MAIN_POLL_NS = 20 * 1000 * 1000 };
 
 /* Set by signals, read by verbs. */
@@ -295,6 +298,7 @@ int main(int argc, char **argv)
     if (rc == RC_OK) {
         rank = coll_rank(control);
         size = coll_size(control);
+        coll_set_patience(control, MAIN_PATIENCE);
         main_catch_all(strcmp(coll_name(control), "self") == 0);
         log_init(&(struct log_config){rank, size, args.level});
         rc = main_dispatch(&args, control, &e);

@@ -48,6 +48,7 @@ struct train_config {
     int64_t shift_px, layers, cutout_px, fill;
     /* record */
     int64_t eval_every, checkpoint_every, keep, log_every;
+    double watchdog;
 };
 
 extern const struct opt train_opts[];

@@ -463,6 +463,7 @@ enum rc train_run(const struct train_config *c, const struct verb_call *call, js
                                 : run_open(&r, e);
 
     *result = NULL;
+    coll_set_patience(r.control, c->watchdog);
     if (rc == RC_OK && coll_rank(r.control) == 0) {
         rc = train_folder_hold(c, &r.lock, e);
     }

@@ -152,11 +152,11 @@ void train_stores_close(struct train_stores *s)
 /* Options that do not change what comes out. */
 static bool train_stores_is_where(const char *line)
 {
-    static const char *const names[] = {"recipe",     "section",          "out",       "data",
-                                        "unlabeled",  "labels",           "selection", "eval_data",
-                                        "init",       "resume",           "dry_run",   "json",
-                                        "device",     "threads",          "decoders",  "eval_size",
-                                        "eval_every", "checkpoint_every", "keep",      "log_every"};
+    static const char *const names[] = {
+        "recipe",    "section",   "out",      "data",      "unlabeled",  "labels",
+        "selection", "eval_data", "init",     "resume",    "dry_run",    "json",
+        "device",    "threads",   "decoders", "eval_size", "eval_every", "checkpoint_every",
+        "keep",      "log_every", "watchdog"};
     size_t len = strcspn(line, ":");
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

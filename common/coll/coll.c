@@ -185,6 +185,12 @@ enum rc coll_poll(struct coll *c, int tag, void *msg, size_t max, size_t *bytes,
     return c->ops->poll(c, tag, msg, max, bytes, from, e);
 }
 
+void coll_set_patience(struct coll *c, double seconds)
+{
+    assert(seconds >= 0);
+    c->ops->patience(c, seconds);
+}
+
 void coll_abandon(struct coll *c)
 {
     c->ops->abandon(c);

@@ -79,6 +79,13 @@ NODISCARD enum rc coll_send(struct coll *c, int to, int tag, const void *msg, si
 NODISCARD enum rc coll_poll(struct coll *c, int tag, void *msg, size_t max, size_t *bytes,
                             int *from, struct err *e);
 
+/** How long a collective of this process waits for a rank before it gives the job up (all instances; 0,
+ * the default: for ever). Then the wait returns an error that names the late ranks, and so does every
+ * later collective: the process must end. A rank of this host whose process is gone ends a wait within
+ * seconds whatever this says. The start of MPI is given up after 120 s, or the environment's
+ * PRECEPTOR_START_SECONDS, by the end of the process: MPI can be asked nothing then. */
+void coll_set_patience(struct coll *c, double seconds);
+
 /** A rank is dead (its heartbeats ended): coll_destroy of this process then frees without any
  * collective and leaves MPI unfinalised, since a collective with a dead rank never returns. The
  * process must then end by _exit. */

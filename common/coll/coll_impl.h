@@ -20,6 +20,7 @@ struct coll_ops {
     enum rc (*send)(struct coll *c, int to, int tag, const void *msg, size_t bytes, struct err *e);
     enum rc (*poll)(struct coll *c, int tag, void *msg, size_t max, size_t *bytes, int *from,
                     struct err *e);
+    void (*patience)(struct coll *c, double seconds);
     void (*abandon)(struct coll *c);
     void (*abort)(struct coll *c, int code);
 };

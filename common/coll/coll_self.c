@@ -143,6 +143,11 @@ static enum rc self_poll(struct coll *c, int tag, void *msg, size_t max, size_t 
     return rc;
 }
 
+static void self_patience(struct coll *c, double seconds)
+{
+    (void)c, (void)seconds;
+}
+
 static void self_abandon(struct coll *c)
 {
     (void)c;
@@ -166,6 +171,7 @@ static const struct coll_ops self_ops = {
     .allreduce_wait = self_allreduce_wait,
     .send = self_send,
     .poll = self_poll,
+    .patience = self_patience,
     .abandon = self_abandon,
     .abort = self_abort,
 };
