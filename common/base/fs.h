@@ -42,9 +42,9 @@ NODISCARD enum rc fs_size(const char *path, uint64_t *bytes, struct err *e);
 /** "dir/name" on the heap (mem_free); NULL when out of memory. */
 char *fs_join(const char *dir, const char *name);
 
-/** Hold the folder for this process (flock) until *lock is closed; another's hold is waited for, at most
- * `seconds`, since the ranks of a killed job take a moment to end. *lock is -1 where the file system has
- * no locks. RC_INVAL: "another WHAT is at work in 'DIR'"; RC_IO. */
+/** Hold the folder for this process (flock) until *lock is closed; another's hold is waited for, at
+ * most `seconds`, since the ranks of a killed job take a moment to end. *lock is -1 where the file
+ * system has no locks. RC_INVAL: "another WHAT is at work in 'DIR'"; RC_IO. */
 NODISCARD enum rc fs_lock_dir(const char *dir, const char *what, double seconds, int *lock,
                               struct err *e);
 

@@ -1,4 +1,4 @@
-/** An MPI instance, for the files coll_mpi*.c: blocking collectives, all-reduces in flight, messages. */
+/** An MPI instance, shared by the files coll_mpi*.c. */
 #ifndef PRECEPTOR_COLL_MPI_IMPL_H
 #define PRECEPTOR_COLL_MPI_IMPL_H
 
