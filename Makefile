@@ -129,7 +129,7 @@ fuzz-programs: $(FUZZERS)
 print-build-dir:
 	@echo $(B)
 print-strict-flags:
-	@echo $(CPPFLAGS) $(WARN)
+	@echo $(CPPFLAGS) $(MPI_CPPFLAGS) $(WARN)
 print-tests:
 	@printf '%s\n' $(ALL_TESTS)
 
