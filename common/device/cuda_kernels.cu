@@ -6,7 +6,7 @@
  * and in order, so results repeat. A functor says what is done with an element.
  * How a segment is cut depends on its own shape alone, so an image gets the same bits in any batch.
  *
- * Compiled by nvcc; the tests compile the same file for the host (tests/fakes/cuda_host.h). */
+ * Compiled by nvcc; the tests compile the same file for the host (tests/fakes/cuda_host.hpp). */
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
@@ -15,7 +15,7 @@
 #define LAUNCH(kernel, grid, block, stream, ...)                                                   \
     (kernel<<<grid, block, 0, stream>>>(__VA_ARGS__), (int)cudaGetLastError())
 #else
-#include "tests/fakes/cuda_host.h"
+#include "tests/fakes/cuda_host.hpp"
 #endif
 
 #include <stdint.h>
@@ -229,7 +229,7 @@ template <typename T, int C> struct normalize {
 
     __device__ float value(size_t i, int c) const
     {
-        return c < c_in ? ((float)u[i * (size_t)c_in + (size_t)c] / 255.0f - mean[c]) / std[c]
+        return c < c_in && c < 4 ? ((float)u[i * (size_t)c_in + (size_t)c] / 255.0f - mean[c]) / std[c]
                         : 0.0f;
     }
 
@@ -681,7 +681,7 @@ static cut cut_of(table t, int width)
     size_t vectors = (t.c + (size_t)width - 1) / (size_t)width, chunks;
     dim3 block = lanes(vectors);
     size_t x = (vectors + block.x - 1) / block.x, enough = (t.rows + 8 * block.y - 1) / (8 * block.y);
-    size_t most = t.segments == 1 ? CHUNKS_MAX / x + 1 : IMAGE_CHUNKS_MAX;
+    size_t most = t.segments == 1 ? CHUNKS_MAX / x + 1 : (size_t)IMAGE_CHUNKS_MAX;
     cut k;
 
     chunks = enough < most ? enough : most;

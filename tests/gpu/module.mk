@@ -18,7 +18,39 @@ $(FAKE_LIBCUDA): tests/fakes/libcuda.c
 	@echo "  TEST-LD $(@F)"
 	$(Q)$(CC) -std=c11 -Wall -Wextra -Werror -O1 -shared -fPIC -Wl,-soname,$(@F) -o $@ $<
 
-gpu-plans: $(GPU_TESTS)
+# The unit tests of the device and the network again, as programs in which CUDA's runtime and cuDNN
+# are the fakes and our kernels are compiled for the host; all else is what the program is made of.
+FAKES    := $(patsubst %,$(B)/tests/fakes/%.o,fake_cudart fake_cudnn cuda_kernels)
+DOUBLES  := $(patsubst tests/%.c,$(B)/tests/gpu/%,$(wildcard tests/common/device/test_*.c))
+# These ask for the cpu backend by name, and get cuda.
+ON_CUDA  := $(patsubst %,$(B)/tests/gpu/common/%,nn/test_net nn/test_net_golden train/test_trainer)
+CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -isystem $(CUDA_HOME)/include \
+            $(OPT_$(MODE)) -ffp-contract=off -pthread
+CXX_OF   := $(if $(findstring clang,$(CC)),clang++,g++)
+
+$(B)/tests/fakes/%.o: tests/fakes/%.cpp tests/fakes/cuda_host.hpp
+	@mkdir -p $(@D)
+	@echo "  CXX $*"
+	$(Q)$(CXX_OF) $(CXXFLAGS) -c -o $@ $<
+$(B)/tests/fakes/cuda_kernels.o: common/device/cuda_kernels.cu tests/fakes/cuda_host.hpp common/device/cuda_impl.h
+	@mkdir -p $(@D)
+	@echo "  CXX cuda_kernels (for the host)"
+	$(Q)$(CXX_OF) $(CXXFLAGS) -x c++ -c -o $@ $<
+
+DOUBLE_DIRS := common/train common/nn common/device common/coll common/base
+DOUBLE_LIBS := $(foreach d,$(DOUBLE_DIRS),$(call lib,$(d)))
+$(ON_CUDA): DOUBLE_MORE := -Wl,--wrap=device_create $(B)/tests/fakes/on_cuda.o
+$(ON_CUDA): $(B)/tests/fakes/on_cuda.o
+$(DOUBLES) $(ON_CUDA): $(B)/tests/gpu/%: tests/%.c $(FAKES) $(DOUBLE_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD gpu/$*"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(DOUBLE_MORE) $(FAKES) \
+	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
+	    $(common/base_LIBS) $(common/train_LIBS) -lcmocka -lstdc++ -ldl -lm
+GPU_TESTS += $(DOUBLES) $(ON_CUDA)
+-include $(DOUBLES:%=%.d) $(ON_CUDA:%=%.d)
+
+gpu-plans: $(GPU_PLANS) $(FAKE_LIBCUDA)
 	@tests/gpu/all-plans $(GPU_PLANS) $(BUILD)
 else
 gpu-plans:

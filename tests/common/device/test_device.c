@@ -132,7 +132,7 @@ static void auto_is_the_first_backend_and_describes_itself(void **state)
     assert_string_equal(info.backend, harness_backend(0));
     assert_true(info.threads >= 1);
     assert_true(strlen(info.isa) > 0);
-    assert_ptr_equal(strstr(info.library, "oneDNN "), info.library);
+    assert_non_null(strstr(info.library, strcmp(info.backend, "cuda") == 0 ? "cuDNN " : "oneDNN "));
     assert_int_equal(device_input_channels(d, 3, DT_F32), 3);
     device_destroy(d);
     device_destroy(NULL);
@@ -354,8 +354,9 @@ static void check_run_allocates_nothing(struct harness *t)
     if (t->op.kind == OP_CONV) {
         must(plan_pack(t->plan, t->weights, t->bias, NULL, &must_err));
     }
-    /* oneDNN may keep a few words a thread; nothing of a tensor's size */
-    if (mem_count() != count || mallinfo2().uordblks > in_use + 2048) {
+    /* oneDNN may keep a few words a thread; nothing of a tensor's size. A GPU's driver has a queue. */
+    if (mem_count() != count ||
+        (device_is_host(t->device) && mallinfo2().uordblks > in_use + 2048)) {
         fail_msg("%s: a run allocated memory", plan_describe(t->plan));
     }
 }

@@ -1,0 +1,560 @@
+/* A CUDA runtime for tests, on the host.
+ *
+ * Work is late: a stream's thread runs what is queued only while the host waits for it, so a missing
+ * sync or event shows. Device memory is closed to everyone (PROT_NONE) except while the host waits,
+ * so host code that touches it dies; it starts as NaN; it ends at a closed page; what is never freed
+ * ends the process with code 99, and freed memory is gone.
+ *
+ * FAKE_CUDA_DEVICES=n   how many GPUs there are (1)
+ * FAKE_CUDA_MEMORY=n    bytes of each (1 GiB)
+ * FAKE_CUDA_FAIL_AT=n   the n-th piece of work that runs loses the device */
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "tests/fakes/cuda_host.hpp"
+
+namespace {
+
+struct block_of_memory {
+    char *map;
+    size_t map_bytes, bytes, slack;
+};
+
+enum : size_t { PAGE = 4096, ALIGN = 256 };
+enum : unsigned char { POISON = 0xff }; /* NaN in f32 and bf16 */
+
+std::mutex lock;
+std::condition_variable changed;
+std::map<char *, block_of_memory> memory;
+std::vector<cudaStream_t> streams;
+size_t used;
+int waiting; /* host threads that wait: device memory is open */
+long runs;
+bool lost;
+thread_local cudaError_t last_error;
+
+long setting(const char *name, long otherwise)
+{
+    const char *s = getenv(name);
+
+    return s != nullptr ? strtol(s, nullptr, 10) : otherwise;
+}
+
+[[noreturn]] void die(const char *what)
+{
+    fprintf(stderr, "fake cuda: %s\n", what);
+    fflush(stderr);
+    _exit(99);
+}
+
+cudaError_t fail(cudaError_t e)
+{
+    last_error = e;
+    return e;
+}
+
+} // namespace
+
+struct CUstream_st {
+    std::deque<std::function<void()>> queue;
+    size_t queued = 0, wanted = 0, done = 0;
+    bool stop = false;
+    std::thread thread;
+};
+
+struct CUevent_st {
+    cudaStream_t stream = nullptr;
+    size_t at = 0;
+};
+
+namespace {
+
+void run_stream(cudaStream_t s)
+{
+    std::unique_lock<std::mutex> hold(lock);
+
+    for (;;) {
+        changed.wait(hold, [&] { return s->stop || s->done < s->wanted; });
+        if (s->stop) {
+            return;
+        }
+        std::function<void()> work = std::move(s->queue.front());
+
+        s->queue.pop_front();
+        lost = lost || ++runs == setting("FAKE_CUDA_FAIL_AT", 0);
+        if (!lost) {
+            hold.unlock();
+            work();
+            hold.lock();
+        }
+        s->done++;
+        changed.notify_all();
+    }
+}
+
+void open_memory(bool open)
+{
+    for (auto &m : memory) {
+        if (mprotect(m.second.map + PAGE, m.second.map_bytes - 2 * PAGE,
+                     open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) {
+            die("mprotect failed");
+        }
+    }
+}
+
+/* Let s run up to `at`, and wait. */
+void drain(std::unique_lock<std::mutex> &hold, cudaStream_t s, size_t at)
+{
+    if (waiting++ == 0) {
+        open_memory(true);
+    }
+    s->wanted = s->wanted > at ? s->wanted : at;
+    changed.notify_all();
+    changed.wait(hold, [&] { return s->done >= at; });
+    if (--waiting == 0) {
+        open_memory(false);
+    }
+}
+
+void drain_all(std::unique_lock<std::mutex> &hold)
+{
+    for (size_t i = 0; i < streams.size(); i++) {
+        drain(hold, streams[i], streams[i]->queued);
+    }
+}
+
+bool known(cudaStream_t s)
+{
+    for (cudaStream_t t : streams) {
+        if (t == s) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct at_exit {
+    ~at_exit()
+    {
+        if (!memory.empty()) {
+            fprintf(stderr, "fake cuda: %zu pieces of device memory, %zu bytes, were never freed\n",
+                    memory.size(), used);
+            die("leak");
+        }
+    }
+} at_exit;
+
+} // namespace
+
+bool fake_enqueue(cudaStream_t s, std::function<void()> work)
+{
+    std::unique_lock<std::mutex> hold(lock);
+
+    if (!known(s)) {
+        die("work on a stream that does not exist (the default stream is not used)");
+    }
+    if (lost) {
+        return false;
+    }
+    s->queue.push_back(std::move(work));
+    s->queued++;
+    return true;
+}
+
+/* ---- kernels: the threads of a block are fibers, so that they can meet at __syncthreads --------- */
+
+thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace {
+
+enum { STACK = 256 << 10 };
+
+struct fiber {
+    ucontext_t context;
+    std::vector<char> stack;
+    dim3 self;
+    bool waits = false, ended = false;
+};
+
+struct block_run {
+    const std::function<void()> *thread;
+    unsigned next = 0, total = 0, finished = 0;
+    ucontext_t scheduler;
+    std::vector<fiber *> fibers;
+    fiber *now = nullptr;
+};
+
+struct fibers {
+    std::vector<fiber *> idle;
+
+    ~fibers()
+    {
+        for (fiber *f : idle) {
+            delete f;
+        }
+    }
+};
+
+thread_local block_run *running;
+thread_local fibers pool; /* fibers that can be used again */
+
+/* Threads one after the other, until one waits. */
+void run_fiber()
+{
+    block_run *b = running;
+    fiber *f = b->now;
+
+    while (b->next < b->total) {
+        unsigned i = b->next++;
+
+        threadIdx = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
+        (*b->thread)();
+        b->finished++;
+    }
+    f->ended = true;
+    swapcontext(&f->context, &b->scheduler);
+}
+
+void resume(block_run *b, fiber *f)
+{
+    b->now = f;
+    f->waits = false;
+    threadIdx = f->self;
+    swapcontext(&b->scheduler, &f->context);
+}
+
+void start_fiber(block_run *b)
+{
+    fiber *f;
+
+    if (pool.idle.empty()) {
+        f = new fiber;
+        f->stack.resize(STACK);
+    } else {
+        f = pool.idle.back();
+        pool.idle.pop_back();
+    }
+    f->ended = false;
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = f->stack.data();
+    f->context.uc_stack.ss_size = f->stack.size();
+    f->context.uc_link = nullptr;
+    makecontext(&f->context, run_fiber, 0);
+    b->fibers.push_back(f);
+    resume(b, f);
+}
+
+void run_block(const std::function<void()> &thread)
+{
+    block_run b;
+    size_t waits;
+
+    b.thread = &thread;
+    b.total = blockDim.x * blockDim.y * blockDim.z;
+    running = &b;
+    while (b.next < b.total) {
+        start_fiber(&b);
+    }
+    do {
+        waits = 0;
+        for (fiber *f : b.fibers) {
+            waits += f->waits;
+        }
+        if (waits > 0 && b.finished > 0) {
+            die("__syncthreads that only some threads of a block reach");
+        }
+        for (size_t i = 0; i < b.fibers.size() && waits > 0; i++) {
+            if (b.fibers[i]->waits) {
+                resume(&b, b.fibers[i]);
+            }
+        }
+    } while (waits > 0);
+    pool.idle.insert(pool.idle.end(), b.fibers.begin(), b.fibers.end());
+    running = nullptr;
+}
+
+void run_grid(dim3 grid, dim3 block, const std::function<void()> &thread)
+{
+    gridDim = grid;
+    blockDim = block;
+    for (unsigned z = 0; z < grid.z; z++) {
+        for (unsigned y = 0; y < grid.y; y++) {
+            for (unsigned x = 0; x < grid.x; x++) {
+                blockIdx = dim3(x, y, z);
+                run_block(thread);
+            }
+        }
+    }
+}
+
+} // namespace
+
+void fake_syncthreads()
+{
+    block_run *b = running;
+    fiber *f = b->now;
+
+    f->self = threadIdx;
+    f->waits = true;
+    swapcontext(&f->context, &b->scheduler);
+}
+
+int fake_launch(dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> thread)
+{
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
+        block.x * block.y * block.z == 0 || block.x * block.y * block.z > 1024) {
+        return fail(cudaErrorInvalidConfiguration);
+    }
+    return fake_enqueue(stream, [=]() { run_grid(grid, block, thread); })
+               ? cudaSuccess
+               : fail(cudaErrorDevicesUnavailable);
+}
+
+/* ---- the runtime's functions -------------------------------------------------------------------- */
+
+extern "C" {
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = (int)setting("FAKE_CUDA_DEVICES", 1);
+    return *n > 0 ? cudaSuccess : fail(cudaErrorNoDevice);
+}
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    *v = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+    return cudaDriverGetVersion(v);
+}
+
+cudaError_t cudaSetDevice(int i)
+{
+    return i >= 0 && i < setting("FAKE_CUDA_DEVICES", 1) ? cudaSuccess
+                                                         : fail(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
+{
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "fake H100");
+    p->major = 9;
+    p->multiProcessorCount = 132;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t e = last_error;
+
+    last_error = cudaSuccess;
+    return e;
+}
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    return e == cudaErrorMemoryAllocation ? "out of memory"
+           : e == cudaErrorDevicesUnavailable ? "the GPU has fallen off the bus"
+                                             : "a fake error";
+}
+
+const char *cudaGetErrorName(cudaError_t e)
+{
+    return e == cudaErrorMemoryAllocation    ? "cudaErrorMemoryAllocation"
+           : e == cudaErrorDevicesUnavailable ? "cudaErrorDevicesUnavailable"
+                                             : "cudaErrorUnknown";
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    *total = (size_t)setting("FAKE_CUDA_MEMORY", 1L << 30);
+    *free_bytes = *total - used;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    std::unique_lock<std::mutex> hold(lock);
+    size_t room = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    size_t map_bytes = (room + PAGE - 1) / PAGE * PAGE + 2 * PAGE;
+    block_of_memory m = {nullptr, map_bytes, bytes, room - bytes};
+
+    if (used + bytes > (size_t)setting("FAKE_CUDA_MEMORY", 1L << 30)) {
+        return fail(cudaErrorMemoryAllocation);
+    }
+    m.map = static_cast<char *>(
+        mmap(nullptr, map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (m.map == MAP_FAILED) {
+        return fail(cudaErrorMemoryAllocation);
+    }
+    memset(m.map, POISON, map_bytes);
+    if (mprotect(m.map, map_bytes, PROT_NONE) != 0) {
+        die("mprotect failed");
+    }
+    char *p = m.map + map_bytes - PAGE - room; /* it ends at the closed page */
+
+    memory[p] = m;
+    used += bytes;
+    if (waiting > 0) {
+        open_memory(true);
+    }
+    *out = p;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *p)
+{
+    std::unique_lock<std::mutex> hold(lock);
+    auto at = memory.find(static_cast<char *>(p));
+
+    if (p == nullptr) {
+        return cudaSuccess;
+    }
+    if (at == memory.end()) {
+        die("cudaFree of what was not allocated, or is free already");
+    }
+    drain_all(hold);
+    open_memory(true);
+    for (size_t i = 0; i < at->second.slack; i++) {
+        if (static_cast<unsigned char>(at->first[at->second.bytes + i]) != POISON) {
+            die("something was written behind the end of device memory");
+        }
+    }
+    used -= at->second.bytes;
+    munmap(at->second.map, at->second.map_bytes);
+    memory.erase(at);
+    open_memory(waiting > 0);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **out, size_t bytes)
+{
+    *out = malloc(bytes);
+    return *out != nullptr ? cudaSuccess : fail(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    free(p);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind,
+                            cudaStream_t s)
+{
+    return fake_enqueue(s, [=]() { memcpy(dst, src, bytes); }) ? cudaSuccess
+                                                                : fail(cudaErrorDevicesUnavailable);
+}
+
+cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t s)
+{
+    return fake_enqueue(s, [=]() { memset(p, value, bytes); }) ? cudaSuccess
+                                                                : fail(cudaErrorDevicesUnavailable);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
+{
+    std::unique_lock<std::mutex> hold(lock);
+
+    if (flags != cudaStreamNonBlocking) {
+        die("a stream that waits for the default stream");
+    }
+    *out = new CUstream_st;
+    streams.push_back(*out);
+    (*out)->thread = std::thread(run_stream, *out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    {
+        std::unique_lock<std::mutex> hold(lock);
+
+        if (!known(s)) {
+            die("cudaStreamDestroy of what is no stream");
+        }
+        drain(hold, s, s->queued);
+        s->stop = true;
+        changed.notify_all();
+        for (size_t i = 0; i < streams.size(); i++) {
+            if (streams[i] == s) {
+                streams.erase(streams.begin() + (long)i);
+                break;
+            }
+        }
+    }
+    s->thread.join();
+    delete s;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
+{
+    std::unique_lock<std::mutex> hold(lock);
+
+    if (!known(s)) {
+        die("cudaStreamSynchronize of what is no stream");
+    }
+    drain(hold, s, s->queued);
+    return lost ? fail(cudaErrorDevicesUnavailable) : cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
+{
+    *out = new CUevent_st;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t ev)
+{
+    delete ev;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t ev, cudaStream_t s)
+{
+    std::unique_lock<std::mutex> hold(lock);
+
+    if (!known(s)) {
+        die("cudaEventRecord on what is no stream");
+    }
+    ev->stream = s;
+    ev->at = s->queued;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned)
+{
+    cudaStream_t from = ev->stream;
+    size_t at = ev->at;
+
+    if (from == nullptr) {
+        return cudaSuccess; /* as CUDA: an event that was never recorded is done */
+    }
+    return fake_enqueue(s,
+                        [=]() {
+                            std::unique_lock<std::mutex> hold(lock);
+
+                            if (known(from)) {
+                                drain(hold, from, at);
+                            }
+                        })
+               ? cudaSuccess
+               : fail(cudaErrorDevicesUnavailable);
+}
+
+} // extern "C"
