@@ -204,18 +204,13 @@ static enum rc check_cover(const struct reader *r, struct err *e)
     return RC_OK;
 }
 
-/* As the reference reader: a repeated tensor name counts once, the last; repeated metadata is
- * refused. */
+/* Names that are there twice are refused, as the format says; its reference reader takes the last. */
 static enum rc parse_json(const struct reader *r, const char *text, size_t bytes, struct err *e)
 {
     json_error_t why;
     struct st_file *f = r->f;
 
     f->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
-    if (f->header == NULL && json_error_code(&why) == json_error_duplicate_key &&
-        strstr(why.text, METADATA) == NULL) {
-        f->header = json_loadb(text, bytes, 0, &why);
-    }
     if (!json_is_object(f->header)) {
         return err_raise(e, RC_CORRUPT, "'%s': the header is not a JSON object: %s", r->path,
                          f->header == NULL ? why.text : "another type");
