@@ -35,7 +35,8 @@ struct run {
     char digest[HASH_HEX_DIGEST];
     double crop_pct;
     int64_t first; /* step that this process began at */
-    double start, loss;
+    double start, loss, top1;
+    int64_t evaluated_at; /* steps done then */
     bool evaluated;
     int lock; /* rank 0's hold on the folder */
 };
@@ -118,8 +119,8 @@ static enum rc run_load_init(struct run *r, struct err *e)
 static enum rc run_trainer(struct run *r, struct err *e)
 {
     int64_t step = -1;
-    enum rc rc =
-        device_create(r->c->device, coll_threads(r->control, (int)r->c->threads), &r->dev, e);
+    enum rc rc = device_create_local(r->c->device, coll_threads(r->control, (int)r->c->threads),
+                                     coll_local_rank(r->control), &r->dev, e);
 
     if (rc == RC_OK) {
         rc = trainer_create(r->dev, r->data, &r->tc, &r->trainer, e);
@@ -240,6 +241,8 @@ static enum rc run_evaluate(struct run *r, struct err *e)
     }
     r->evaluated = true;
     top1 = train_eval_top1(r->eval);
+    r->top1 = top1;
+    r->evaluated_at = trainer_steps(r->trainer);
     log_info("student", "step %lld: top-1 %.2f %%", (long long)trainer_steps(r->trainer), top1);
     if (r->metrics != NULL) {
         metrics_begin(r->metrics, trainer_steps(r->trainer) - 1);
@@ -255,7 +258,9 @@ static enum rc run_checkpoint(struct run *r, struct err *e)
     enum rc rc = RC_OK;
 
     if (coll_rank(r->control) == 0) {
-        rc = checkpoint_save(r->c->out, r->trainer, &r->info, (int)r->c->keep, r->digest, e);
+        double top1 = r->evaluated_at == trainer_steps(r->trainer) ? r->top1 : -1;
+
+        rc = checkpoint_save(r->c->out, r->trainer, &r->info, (int)r->c->keep, top1, r->digest, e);
     }
     return coll_agree(r->control, rc, e);
 }
@@ -298,6 +303,7 @@ static enum rc run_after_step(struct run *r, const struct trainer_stats *s, doub
     int64_t done = trainer_steps(r->trainer);
     bool last = done == r->tc.schedule.steps;
     bool stop = false;
+    bool due = false;
     enum rc rc = coll_agree(r->control, run_record(r, s, seconds, e), e);
 
     if (rc == RC_OK) {
@@ -306,7 +312,8 @@ static enum rc run_after_step(struct run *r, const struct trainer_stats *s, doub
     if (rc == RC_OK && r->c->eval_every > 0 && done % r->c->eval_every == 0 && !last && !stop) {
         rc = run_evaluate(r, e);
     }
-    if (rc == RC_OK && !last && (stop || done % r->c->checkpoint_every == 0)) {
+    due = stop || done % r->c->checkpoint_every == 0 || r->evaluated_at == done;
+    if (rc == RC_OK && !last && due) {
         rc = run_checkpoint(r, e);
     }
     if (rc == RC_OK && stop && !last) {

@@ -186,23 +186,50 @@ static void drop_from(json_t *entries, int64_t step)
     }
 }
 
+static double top1_of(const json_t *entry)
+{
+    const json_t *top1 = json_object_get(entry, "top1");
+
+    return json_is_number(top1) ? json_number_value(top1) : -1;
+}
+
+/* The entry of the best evaluation, the earlier of equals; NULL when none was evaluated. */
+static const json_t *best_of(const json_t *entries)
+{
+    const json_t *best = NULL;
+
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+
+        if (top1_of(entry) >= 0 && (best == NULL || top1_of(entry) > top1_of(best))) {
+            best = entry;
+        }
+    }
+    return best;
+}
+
 /* The manifest first names the new pair and leaves out the old ones; then these are removed. */
 static enum rc rotate(const char *dir, const char *run_digest, json_t *entries, int keep,
                       struct err *e)
 {
     json_t *old = json_array();
+    const json_t *best = best_of(entries);
     size_t most = keep > 1 ? (size_t)keep : 1;
+    size_t newest = json_array_size(entries) > most ? json_array_size(entries) - most : 0;
     enum rc rc;
 
     if (old == NULL) {
         return mem_raise(e, MANIFEST, 0);
     }
-    while (json_array_size(entries) > most) {
-        if (json_array_append(old, json_array_get(entries, 0)) != 0) {
+    for (size_t i = newest; i-- > 0;) {
+        if (json_array_get(entries, i) == best) {
+            continue;
+        }
+        if (json_array_append(old, json_array_get(entries, i)) != 0) {
             json_decref(old);
             return mem_raise(e, MANIFEST, 0);
         }
-        (void)json_array_remove(entries, 0);
+        (void)json_array_remove(entries, i);
     }
     rc = manifest_write(dir, run_digest, entries, e);
     for (size_t i = 0; i < json_array_size(old) && rc == RC_OK; i++) {
@@ -242,7 +269,7 @@ static enum rc save_pair(const char *dir, const struct trainer *t, const struct 
 }
 
 enum rc checkpoint_save(const char *dir, const struct trainer *t, const struct model_info *info,
-                        int keep, const char *run_digest, struct err *e)
+                        int keep, double top1, const char *run_digest, struct err *e)
 {
     json_t *entries = NULL;
     json_t *entry = NULL;
@@ -255,6 +282,9 @@ enum rc checkpoint_save(const char *dir, const struct trainer *t, const struct m
     fs_sweep(dir, "state-");
     rc = manifest_read(dir, run_digest, &entries, e);
     rc = rc != RC_OK ? rc : save_pair(dir, t, info, &entry, e);
+    if (rc == RC_OK && top1 >= 0 && json_object_set_new(entry, "top1", json_real(top1)) != 0) {
+        rc = mem_raise(e, MANIFEST, 0);
+    }
     if (rc == RC_OK) {
         drop_from(entries, trainer_steps(t));
         rc = json_array_append(entries, entry) != 0 ? mem_raise(e, MANIFEST, 0)

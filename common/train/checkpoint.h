@@ -13,10 +13,11 @@
 #include "common/train/model.h"
 #include "common/train/trainer.h"
 
-/** Save trainer state and model into dir as step N; keeps the newest `keep` pairs; rank 0 alone. */
+/** Save trainer state and model into dir as step N; keeps the newest `keep` pairs and the one with the
+ * best top-1; rank 0 alone. top1: of an evaluation at this step, in percent; below 0: there was none. */
 NODISCARD enum rc checkpoint_save(const char *dir, const struct trainer *t,
-                                  const struct model_info *info, int keep, const char *run_digest,
-                                  struct err *e);
+                                  const struct model_info *info, int keep, double top1,
+                                  const char *run_digest, struct err *e);
 /** Restore the newest whole checkpoint (a damaged one is passed over with a warning): *step = -1 when
  * there is none. RC_INVAL it belongs to another run (run_digest differs); RC_CORRUPT all are damaged.
  * Every rank calls it and reads the same files. */

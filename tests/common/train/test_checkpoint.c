@@ -54,13 +54,18 @@ static const struct model_info info = {.family = "resnetrs11_w16",
                                        .std = {0.3f},
                                        .note = "a test"};
 
-static void must_save(const struct train_fixture *f, int keep)
+static void must_save_evaluated(const struct train_fixture *f, int keep, double top1)
 {
     struct err e = {0};
 
-    if (checkpoint_save(dir, f->trainer, &info, keep, "run-1", &e) != RC_OK) {
+    if (checkpoint_save(dir, f->trainer, &info, keep, top1, "run-1", &e) != RC_OK) {
         fail_msg("%s", e.msg);
     }
+}
+
+static void must_save(const struct train_fixture *f, int keep)
+{
+    must_save_evaluated(f, keep, -1);
 }
 
 static int64_t must_resume(const struct train_fixture *f)
@@ -142,6 +147,31 @@ static void the_newest_pairs_are_kept(void **state)
 }
 
 /* One byte in the middle of a file is another. */
+static void the_best_evaluation_is_kept_beside_the_newest(void **state)
+{
+    static const double top1[] = {30, 50, 40, -1, 50};
+    struct train_fixture f;
+
+    (void)state;
+    fixture_config(&f);
+    fixture_start(&f, self, 1);
+    for (int i = 0; i < 5; i++) {
+        steps(&f, 1);
+        must_save_evaluated(&f, 1, top1[i]);
+    }
+    assert_false(fs_exists(path_of("model-00000001.safetensors")));
+    assert_true(fs_exists(path_of("model-00000002.safetensors")));
+    assert_true(fs_exists(path_of("state-00000002.safetensors")));
+    assert_false(fs_exists(path_of("model-00000003.safetensors")));
+    assert_false(fs_exists(path_of("model-00000004.safetensors")));
+    assert_int_equal(must_resume(&f), 5);
+    steps(&f, 1);
+    must_save_evaluated(&f, 1, 60);
+    assert_false(fs_exists(path_of("model-00000002.safetensors")));
+    assert_int_equal(must_resume(&f), 6);
+    fixture_stop(&f);
+}
+
 static void damage(const char *name)
 {
     FILE *f = fopen(path_of(name), "r+b");
@@ -295,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_resumed_run_ends_with_the_same_bits, start, stop),
         cmocka_unit_test_setup_teardown(the_newest_pairs_are_kept, start, stop),
+        cmocka_unit_test_setup_teardown(the_best_evaluation_is_kept_beside_the_newest, start, stop),
         cmocka_unit_test_setup_teardown(a_damaged_checkpoint_is_passed_over, start, stop),
         cmocka_unit_test_setup_teardown(a_model_file_says_what_it_is, start, stop),
         cmocka_unit_test_setup_teardown(weights_come_back_as_they_were, start, stop),
