@@ -102,7 +102,7 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
-.PHONY: all setup tests unit lint check demo demo-photos study-demo torture bench clean help
+.PHONY: all setup tests unit lint check demo demo-photos study-demo torture hosts bench clean help
 .PHONY: gpu-plans format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
@@ -159,6 +159,9 @@ N    ?= 200
 SEED ?= 1
 torture: all ## kills at random instants through all stages: N=200 of them, SEED=1
 	@PRECEPTOR=$(B)/preceptor tests/torture/run $(N) $(SEED)
+
+hosts: all ## three hosts out of network namespaces: one killed, one cut off, one slow (root, iproute2)
+	@PRECEPTOR=$(B)/preceptor tests/hosts/run
 
 bench: all ## ratios against bounds on this machine
 	@tests/bench/run

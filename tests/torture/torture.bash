@@ -93,6 +93,13 @@ sealed() {
     fi
 }
 
+# images OUT: the packed images, a line each. A pack that is asked to stop seals what it has read, so its
+# shards end elsewhere than the undisturbed ones'; the images are the same.
+images() {
+    "$PRECEPTOR" verify "$1/corpus" --quiet >/dev/null && "$PRECEPTOR" export "$1/corpus" --format csv |
+        tail -n +2 | cut -d , -f 1 | LC_ALL=C sort
+}
+
 # result OUT: what the command has made, a line a thing that must not depend on kills.
 result() {
     (
@@ -100,7 +107,7 @@ result() {
         find . -type f ! -name 'state-*' ! -name 'model-*' ! -name checkpoint.json ! -name known.lmdb \
             ! -name metrics.jsonl ! -name result.json ! -name recipe.yaml | LC_ALL=C sort | xargs -r sha256sum
         if [ -e run/metrics.jsonl ]; then # a step once, and with the same loss
-            sed -E 's/.*"step": ?([0-9]+).*"loss": ?([^,}]+).*/step \1 loss \2/' run/metrics.jsonl
+            sed -E 's/.*"step": ?([0-9]+).*"loss": ?([^,}]+).*/loss \2 step_\1/' run/metrics.jsonl
         fi
     )
 }
