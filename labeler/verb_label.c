@@ -169,7 +169,8 @@ static enum rc label_prepare(struct label_verb *v, struct err *e)
         rc = corpus_open(c->data, &v->corpus, e);
     }
     if (rc == RC_OK) {
-        rc = device_create(c->device, coll_threads(v->control, (int)c->threads), &v->dev, e);
+        rc = device_create_local(c->device, coll_threads(v->control, (int)c->threads),
+                                 coll_local_rank(v->control), &v->dev, e);
     }
     if (rc == RC_OK) {
         rc = label_lineage_fill(v, e);

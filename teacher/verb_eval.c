@@ -127,7 +127,8 @@ static enum rc eval_prepare(const struct eval_config *c, struct coll *coll, stru
         rc = evaluation_init(&j->result, teacher_info(j->teacher)->classes, e);
     }
     if (rc == RC_OK) {
-        rc = device_create(c->device, coll_threads(coll, (int)c->threads), &j->dev, e);
+        rc = device_create_local(c->device, coll_threads(coll, (int)c->threads),
+                                 coll_local_rank(coll), &j->dev, e);
     }
     if (rc != RC_OK) {
         return rc;

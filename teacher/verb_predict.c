@@ -66,7 +66,8 @@ static enum rc predict_prepare(const struct predict_config *c, const struct coll
     enum rc rc = teacher_open(c->model, c->classes, &j->teacher, e);
 
     if (rc == RC_OK) {
-        rc = device_create(c->device, coll_threads(coll, (int)c->threads), &j->dev, e);
+        rc = device_create_local(c->device, coll_threads(coll, (int)c->threads),
+                                 coll_local_rank(coll), &j->dev, e);
     }
     if (rc == RC_OK) {
         teacher_eval(j->teacher, (int)c->size, c->crop_pct, &j->eval);

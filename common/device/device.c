@@ -67,7 +67,8 @@ static enum rc raise_unknown(const char *name, struct err *e)
     return err_raise(e, RC_INVAL, "unknown device '%s': expected auto%s", name, known);
 }
 
-enum rc device_create(const char *name, int threads, struct device **out, struct err *e)
+enum rc device_create_local(const char *name, int threads, int local_rank, struct device **out,
+                            struct err *e)
 {
     bool any = strcmp(name, "auto") == 0;
 
@@ -80,13 +81,18 @@ enum rc device_create(const char *name, int threads, struct device **out, struct
         if (!any && strcmp(name, backends[i]->name) != 0) {
             continue;
         }
-        rc = backends[i]->create(threads, out, e);
+        rc = backends[i]->create(threads, local_rank, out, e);
         if (rc != RC_LIB || !any || i + 1 == N_BACKENDS) {
             return rc;
         }
         err_clear(e);
     }
     return raise_unknown(name, e);
+}
+
+enum rc device_create(const char *name, int threads, struct device **out, struct err *e)
+{
+    return device_create_local(name, threads, 0, out, e);
 }
 
 enum rc device_create_described(const char *description, device_plan_fn *on_plan, void *ctx,

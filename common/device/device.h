@@ -162,6 +162,10 @@ struct device_info {
 /** Backends by name; "auto" is the best that works here. threads: 0 lets the backend choose.
  * RC_INVAL unknown name (the known ones are listed); RC_LIB it cannot start here. */
 NODISCARD enum rc device_create(const char *name, int threads, struct device **out, struct err *e);
+/** The same for one of several ranks on a host, counted from 0: GPUs are given out in turn. RC_INVAL
+ * also where a host has GPUs, but fewer than ranks. */
+NODISCARD enum rc device_create_local(const char *name, int threads, int local_rank,
+                                      struct device **out, struct err *e);
 void device_destroy(struct device *d);
 
 /** How a backend will run a plan. */

@@ -43,11 +43,12 @@ static void use_threads(const struct cpu_device *d)
     }
 }
 
-static enum rc cpu_create(int threads, struct device **out, struct err *e)
+static enum rc cpu_create(int threads, int local_rank, struct device **out, struct err *e)
 {
     struct cpu_device *d = mem_calloc(1, sizeof *d);
     enum rc rc;
 
+    (void)local_rank;
     if (d == NULL) {
         return mem_raise(e, "cpu device", sizeof *d);
     }

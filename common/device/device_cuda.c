@@ -115,7 +115,7 @@ static enum rc start(struct cuda_device *d, struct err *e)
     return rc == RC_OK ? cuda_planner_create(d->main, NULL, &d->planner, e) : rc;
 }
 
-static enum rc cuda_create(int threads, struct device **out, struct err *e)
+static enum rc cuda_create(int threads, int local_rank, struct device **out, struct err *e)
 {
     struct cuda_device *d;
     int n = 0;
@@ -126,11 +126,17 @@ static enum rc cuda_create(int threads, struct device **out, struct err *e)
     if (s != cudaSuccess || n == 0) {
         return no_device(s, n, e);
     }
+    if (local_rank >= n) {
+        return err_raise(e, RC_INVAL,
+                         "cuda: rank %d of this host has no GPU, there %s %d: start one rank a GPU",
+                         local_rank, n == 1 ? "is" : "are", n);
+    }
     d = mem_calloc(1, sizeof *d);
     if (d == NULL) {
         return mem_raise(e, "cuda device", sizeof *d);
     }
     d->base.ops = &device_cuda_ops;
+    d->ordinal = local_rank;
     rc = start(d, e);
     if (rc != RC_OK) {
         cuda_destroy(&d->base);

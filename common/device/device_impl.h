@@ -12,7 +12,8 @@ enum { PLAN_DESCRIBE_MAX = 160 };
 
 struct device_ops {
     const char *name;
-    enum rc (*create)(int threads, struct device **out, struct err *e);
+    /* local_rank: which of the machine's devices, where it has several */
+    enum rc (*create)(int threads, int local_rank, struct device **out, struct err *e);
     void (*destroy)(struct device *d);
     void (*describe)(const struct device *d, struct device_info *out);
     int (*input_channels)(const struct device *d, int c, enum dtype type);

@@ -28,11 +28,12 @@ static ref_fn *const functions[OP_KIND_N] = {
 };
 /* clang-format on */
 
-static enum rc ref_create(int threads, struct device **out, struct err *e)
+static enum rc ref_create(int threads, int local_rank, struct device **out, struct err *e)
 {
     struct device *d = mem_calloc(1, sizeof *d);
 
     (void)threads; /* always one */
+    (void)local_rank;
     if (d == NULL) {
         return mem_raise(e, "ref device", sizeof *d);
     }

@@ -47,7 +47,15 @@ $(DOUBLES) $(ON_CUDA): $(B)/tests/gpu/%: tests/%.c $(FAKES) $(DOUBLE_LIBS)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(DOUBLE_MORE) $(FAKES) \
 	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
 	    $(common/base_LIBS) $(common/train_LIBS) -lcmocka -lstdc++ -ldl -lm
-GPU_TESTS += $(DOUBLES) $(ON_CUDA)
+
+# The whole program on the fakes.
+GPU_PROG := $(B)/tests/gpu/preceptor
+$(GPU_PROG): $(B)/mpi_launch/main.o $(FAKES) $(PROG_LIBS)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	$(Q)$(CC) -o $@ $(B)/mpi_launch/main.o $(FAKES) -Wl,--start-group $(PROG_LIBS) -Wl,--end-group \
+	    $(LDFLAGS) $(filter-out -lcudnn -lcudart,$(call libs,mpi_launch)) -lstdc++ -ldl -lm
+GPU_TESTS += $(DOUBLES) $(ON_CUDA) $(GPU_PROG)
 -include $(DOUBLES:%=%.d) $(ON_CUDA:%=%.d)
 
 gpu-plans: $(GPU_PLANS) $(FAKE_LIBCUDA)
