@@ -10,15 +10,18 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 
 enum { CHILD_POLL_MS = 100, CHILD_CHUNK = 65536 };
 
 struct child {
     pid_t pid;
-    int out;     /* read end of its standard output */
-    int failed;  /* read end: errno of a failed exec, or end of file */
-    double told; /* when it was last asked to stop; 0: not yet */
+    int out;       /* read end of its standard output */
+    int failed;    /* read end: errno of a failed exec, or end of file */
+    double told;   /* when it was last asked to stop; 0: not yet */
+    double linger; /* seconds; 0: for ever */
+    double heard;  /* when it last wrote something */
     char *buf;
     size_t used, room;
 };
@@ -125,6 +128,7 @@ static enum rc child_read(struct child *c, bool *more, struct err *e)
         return err_raise(e, RC_IO, "cannot read a stage's output: %s", strerror(errno));
     }
     *more = n > 0;
+    c->heard = clock_now();
     c->used += (size_t)n;
     if (c->used > CHILD_MAX_OUTPUT) {
         return err_raise(e, RC_IO, "a stage printed more than %d bytes of facts", CHILD_MAX_OUTPUT);
@@ -147,6 +151,21 @@ static int child_exit_code(int status)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* Whether it has said all and does not end. */
+static bool child_lingers(const struct child *c)
+{
+    return c->linger > 0 && c->used > 0 && c->buf[c->used - 1] == '\n' &&
+           clock_now() - c->heard > c->linger;
+}
+
+static void child_kill(const struct child *c)
+{
+    int status = 0;
+
+    (void)kill(-c->pid, SIGKILL);
+    (void)waitpid(c->pid, &status, 0);
+}
+
 /* Follow the child to its end: output first, then its status. */
 static enum rc child_follow(struct child *c, const volatile sig_atomic_t *stop, int *code,
                             struct err *e)
@@ -164,9 +183,14 @@ static enum rc child_follow(struct child *c, const volatile sig_atomic_t *stop, 
             rc = child_read(c, &more, e);
         }
         if (rc != RC_OK) {
-            (void)kill(-c->pid, SIGKILL);
-            (void)waitpid(c->pid, &status, 0);
+            child_kill(c);
             return rc;
+        }
+        if (child_lingers(c)) {
+            log_warn("run", "the stage has printed its result and does not end: it is killed");
+            child_kill(c);
+            *code = 0;
+            return RC_OK;
         }
         ended = more ? 0 : waitpid(c->pid, &status, WNOHANG);
         if (ended == c->pid) {
@@ -179,10 +203,10 @@ static enum rc child_follow(struct child *c, const volatile sig_atomic_t *stop, 
     }
 }
 
-enum rc child_run(char *const argv[], const volatile sig_atomic_t *stop, struct child_result *out,
-                  struct err *e)
+enum rc child_run(char *const argv[], const volatile sig_atomic_t *stop, double linger,
+                  struct child_result *out, struct err *e)
 {
-    struct child c = {.pid = -1, .out = -1, .failed = -1};
+    struct child c = {.pid = -1, .out = -1, .failed = -1, .linger = linger};
     struct child_result result = {0};
     enum rc rc = child_start(argv, &c, e);
 

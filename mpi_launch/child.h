@@ -21,8 +21,10 @@ struct child_result {
 };
 
 /** Run argv (argv[0] by PATH) to its end. stop: passed on once a second while set.
+ * linger: seconds that it may live on after a whole line of output, its last act; then it is killed and
+ * counts as ended with 0 (mpirun waits for ever for a host that is cut off). 0: for ever.
  * RC_IO it cannot be started (named), or it wrote more than CHILD_MAX_OUTPUT; RC_NOMEM. */
-NODISCARD enum rc child_run(char *const argv[], const volatile sig_atomic_t *stop,
+NODISCARD enum rc child_run(char *const argv[], const volatile sig_atomic_t *stop, double linger,
                             struct child_result *out, struct err *e);
 
 #endif

@@ -187,7 +187,7 @@ void probe_mpirun(struct probe *p)
     char *const argv[] = {program, version, NULL};
     const volatile sig_atomic_t stop = 0;
     struct child_result result = {0};
-    enum rc rc = child_run(argv, &stop, &result, NULL);
+    enum rc rc = child_run(argv, &stop, 0, &result, NULL);
 
     if (rc != RC_OK || result.exit_code != 0) {
         (void)snprintf(p->value, sizeof p->value, "none in PATH");

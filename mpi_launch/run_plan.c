@@ -34,7 +34,11 @@ enum rc run_plan_launcher(const struct run_config *c, struct args *out, struct e
         rc = args_add(out, e, "--allow-run-as-root");
     }
     if (rc == RC_OK && c->launcher == RUN_HOSTFILE) {
-        rc = args_add_words(out, "--map-by node --hostfile", e);
+        rc = args_add_words(out,
+                            "--map-by node --mca oob_tcp_keepalive_time 10 "
+                            "--mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3 "
+                            "--hostfile",
+                            e);
         rc = rc == RC_OK ? args_add(out, e, "%s", c->hostfile) : rc;
     } else if (rc == RC_OK && c->ranks > cores) {
         rc = args_add_words(out, "--oversubscribe --mca mpi_yield_when_idle 1", e);

@@ -11,6 +11,9 @@
 #include "mpi_launch/child.h"
 #include "mpi_launch/stage_digest.h"
 
+/* Seconds that a stage may take to end after it has printed its facts. */
+static const double STAGE_LINGER = 60;
+
 enum { STAGE_REQUEUE_CODE = 75, STAGE_MAX_OLD = 10000 };
 
 /* What stands in OUT/stages/NAME.json. */
@@ -229,7 +232,7 @@ static enum rc stage_execute(const struct stage_context *ctx, struct stage *s,
         rc = stage_record_write(r, s, &command, ranks, "started", e);
     }
     if (rc == RC_OK) {
-        rc = child_run(command.v, ctx->stop, &result, e);
+        rc = child_run(command.v, ctx->stop, STAGE_LINGER, &result, e);
     }
     s->seconds = before + clock_now() - start;
     if (rc == RC_OK && result.exit_code == 0 && result.bytes > 0) {

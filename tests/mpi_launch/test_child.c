@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "mpi_launch/args.h"
 #include "mpi_launch/child.h"
@@ -33,7 +34,7 @@ static enum rc shell(const char *script, const volatile sig_atomic_t *flag,
         rc = args_add(&argv, e, "%s", script);
     }
     if (rc == RC_OK) {
-        rc = child_run(argv.v, flag, out, e);
+        rc = child_run(argv.v, flag, 0, out, e);
     }
     args_release(&argv);
     return rc;
@@ -49,6 +50,24 @@ static void output_and_exit_code_come_back(void **state)
     assert_int_equal(r.exit_code, 7);
     assert_string_equal(r.output, "facts\n");
     assert_int_equal(r.bytes, 6);
+    mem_free(r.output);
+}
+
+static void who_has_said_all_and_does_not_end_is_killed(void **state)
+{
+    char sh[] = "sh";
+    char c[] = "-c";
+    char talks[] = "echo facts; sleep 0.2; echo more; exec sleep 30";
+    char *const argv[] = {sh, c, talks, NULL};
+    struct child_result r = {0};
+    struct err e = {0};
+    double start = clock_now();
+
+    (void)state;
+    assert_int_equal(child_run(argv, &go, 1, &r, &e), RC_OK);
+    assert_true(clock_now() - start >= 1.2 && clock_now() - start < 20);
+    assert_int_equal(r.exit_code, 0);
+    assert_string_equal(r.output, "facts\nmore\n");
     mem_free(r.output);
 }
 
@@ -83,7 +102,7 @@ static void a_program_that_is_not_there_is_named(void **state)
 
     (void)state;
     assert_int_equal(args_add(&argv, &e, "no-such-launcher"), RC_OK);
-    assert_int_equal(child_run(argv.v, &go, &r, &e), RC_IO);
+    assert_int_equal(child_run(argv.v, &go, 0, &r, &e), RC_IO);
     assert_string_equal(e.msg, "cannot start 'no-such-launcher': No such file or directory (is it "
                                "installed and in PATH?)");
     assert_null(r.output);
@@ -117,7 +136,7 @@ static void a_stop_reaches_it_even_before_its_handler_stands(void **state)
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(child_run(argv, &stop, &r, &e), RC_OK);
+    assert_int_equal(child_run(argv, &stop, 0, &r, &e), RC_OK);
     assert_int_equal(r.exit_code, 75);
     mem_free(r.output);
 }
@@ -155,6 +174,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(output_and_exit_code_come_back),
+        cmocka_unit_test(who_has_said_all_and_does_not_end_is_killed),
         cmocka_unit_test(long_output_comes_back_whole),
         cmocka_unit_test(a_signal_that_ended_it_is_told),
         cmocka_unit_test(a_program_that_is_not_there_is_named),
