@@ -14,7 +14,8 @@
 #include "common/train/trainer.h"
 
 /** Save trainer state and model into dir as step N; keeps the newest `keep` pairs and the one with the
- * best top-1; rank 0 alone. top1: of an evaluation at this step, in percent; below 0: there was none. */
+ * best top-1; rank 0 alone. top1: of an evaluation at this step, in percent; below 0: there was
+ * none. */
 NODISCARD enum rc checkpoint_save(const char *dir, const struct trainer *t,
                                   const struct model_info *info, int keep, double top1,
                                   const char *run_digest, struct err *e);

@@ -3,7 +3,6 @@
 # cuDNN are the fakes of tests/fakes. Then a few operations that the real cuDNN plans first.
 # environment: BUILD_DIR (build/release), set by tests/check
 set -u
-build=${BUILD_DIR%/*}
 here=$BUILD_DIR/tests/gpu/common
 if [ ! -x "$here/device/test_device_ops" ]; then
     echo "skip doubles: no CUDA toolkit: built without the cuda backend"
