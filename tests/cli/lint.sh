@@ -7,7 +7,7 @@ repo=$TMP/repo
 mkdir -p "$repo/tests"
 cp -r Makefile .clang-format "$repo"
 cp -r tests/lint "$repo/tests"
-for mk in common/*/module.mk */module.mk; do
+for mk in common/*/module.mk */module.mk tests/*/module.mk; do
     mkdir -p "$repo/$(dirname "$mk")"
     printf '%s_SRC :=\n' "$(dirname "$mk")" >"$repo/$mk"
 done
