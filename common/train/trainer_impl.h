@@ -21,6 +21,7 @@ struct trainer {
     float *keep, *dropout, *loss; /* host: of one micro-batch */
     double *sums;                 /* partial sums of the gradient's norm */
     int tickets[COLL_MAX_PENDING];
+    size_t bucket_from[COLL_MAX_PENDING], bucket_to[COLL_MAX_PENDING]; /* floats of each ticket */
     int n_tickets;
     size_t bucket_floats;
     int64_t steps, skipped;

@@ -14,18 +14,51 @@ enum {
 
 /* ---- gradients of all ranks ------------------------------------------------------------------ */
 
+/* Gradients where the collective can reach them: the host. */
+static float *reducible(const struct trainer *t)
+{
+    return device_is_host(t->dev) ? t->flat[FLAT_GRADS] : t->mirror[FLAT_GRADS];
+}
+
+static enum rc download_bucket(struct trainer *t, size_t from, size_t to, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (!device_is_host(t->dev)) {
+        rc = device_download(t->dev, NULL, reducible(t) + from, t->flat[FLAT_GRADS] + from,
+                             (to - from) * sizeof(float), e);
+        rc = rc != RC_OK ? rc : device_sync(t->dev, NULL, e);
+    }
+    return rc;
+}
+
+static enum rc upload_bucket(struct trainer *t, size_t from, size_t to, struct err *e)
+{
+    if (device_is_host(t->dev)) {
+        return RC_OK;
+    }
+    return device_upload(t->dev, NULL, t->flat[FLAT_GRADS] + from, reducible(t) + from,
+                         (to - from) * sizeof(float), e);
+}
+
+/* A bucket that could not be fetched is reduced all the same: the other ranks wait for it. */
 static enum rc start_bucket(void *ctx, size_t from, size_t to, struct err *e)
 {
     struct trainer *t = ctx;
+    struct err late = {0};
+    enum rc fetched;
     enum rc rc;
 
     if (t->n_tickets == COLL_MAX_PENDING) {
         return err_raise(e, RC_INVAL, "trainer: more than %d buckets", COLL_MAX_PENDING);
     }
-    rc = coll_allreduce_start(t->coll, t->flat[FLAT_GRADS] + from, to - from,
-                              &t->tickets[t->n_tickets], e);
+    fetched = download_bucket(t, from, to, e);
+    rc = coll_allreduce_start(t->coll, reducible(t) + from, to - from, &t->tickets[t->n_tickets],
+                              fetched == RC_OK ? e : &late);
+    t->bucket_from[t->n_tickets] = from;
+    t->bucket_to[t->n_tickets] = to;
     t->n_tickets += rc == RC_OK;
-    return rc;
+    return fetched != RC_OK ? fetched : rc;
 }
 
 static enum rc wait_buckets(struct trainer *t, struct err *e)
@@ -35,6 +68,9 @@ static enum rc wait_buckets(struct trainer *t, struct err *e)
     for (int i = 0; i < t->n_tickets; i++) {
         enum rc one = coll_allreduce_wait(t->coll, t->tickets[i], e);
 
+        if (rc == RC_OK && one == RC_OK) {
+            one = upload_bucket(t, t->bucket_from[i], t->bucket_to[i], e);
+        }
         rc = rc == RC_OK ? one : rc;
     }
     t->n_tickets = 0;
