@@ -1,6 +1,5 @@
 #include "common/train/checkpoint.h"
 
-#include "common/base/json.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +11,7 @@
 #include "common/base/mem.h"
 #include "common/train/model_impl.h"
 
-enum { FILE_NAME_MAX = 64 };
+enum { FILE_NAME_MAX = 64, VERSION = 1 };
 
 static const char MANIFEST[] = "checkpoint.json";
 static const char WEIGHTS[] = "weights.";
@@ -89,6 +88,7 @@ static enum rc manifest_read(const char *dir, const char *run_digest, json_t **o
     char *path = NULL;
     json_t *root = NULL;
     const char *run = NULL;
+    int64_t version = 0;
     enum rc rc = manifest_path(dir, &path, e);
 
     if (rc != RC_OK) {
@@ -100,6 +100,12 @@ static enum rc manifest_read(const char *dir, const char *run_digest, json_t **o
         goto out;
     }
     rc = json_read(path, &root, e);
+    rc = rc != RC_OK ? rc : json_get_int(root, path, "version", &version, e);
+    if (rc == RC_OK && version > VERSION) {
+        rc = err_raise(e, RC_UNSUPPORTED,
+                       "'%s' has version %lld, this program reads up to %d: use a newer preceptor",
+                       path, (long long)version, VERSION);
+    }
     rc = rc != RC_OK ? rc : json_get_string(root, path, "run", &run, e);
     if (rc == RC_OK && strcmp(run, run_digest) != 0) {
         rc = err_raise(e, RC_INVAL,
@@ -129,7 +135,8 @@ static enum rc manifest_write(const char *dir, const char *run_digest, json_t *e
     if (rc != RC_OK) {
         return rc;
     }
-    root = json_pack("{s:s, s:i, s:O}", "run", run_digest, "version", 1, "checkpoints", entries);
+    root =
+        json_pack("{s:s, s:i, s:O}", "run", run_digest, "version", VERSION, "checkpoints", entries);
     rc = root == NULL ? mem_raise(e, path, 0) : json_write(path, root, e);
     json_decref(root);
     mem_free(path);
