@@ -87,6 +87,7 @@ static void main_catch(int number)
 static void main_catch_all(bool alone)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an ordinary error of write() */
     main_catch(SIGUSR1);
     if (alone) {
         main_catch(SIGTERM);
