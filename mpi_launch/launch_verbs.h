@@ -9,6 +9,7 @@
 extern const struct verb verb_run;
 extern const struct verb verb_doctor;
 extern const struct verb verb_models;
+extern const struct verb verb_plan;
 
 /** The verb with this name, or NULL. */
 const struct verb *main_verb(const char *name);

@@ -32,6 +32,7 @@ static const struct verb *const main_verbs[] = {
     &verb_predict,
     &verb_label,
     &verb_select,
+    &verb_plan,
     &verb_models,
     &verb_doctor,
 };

@@ -295,3 +295,8 @@ double plan_flops(const struct plan *p)
 {
     return device_op_flops(&p->op);
 }
+
+double plan_bytes(const struct plan *p)
+{
+    return device_op_bytes(&p->op);
+}

@@ -241,5 +241,7 @@ size_t plan_packed_bytes(const struct plan *p);
 const char *plan_describe(const struct plan *p);
 /** Multiply-adds x 2 of one run. */
 double plan_flops(const struct plan *p);
+/** Bytes that one run moves to and from memory at least. */
+double plan_bytes(const struct plan *p);
 
 #endif

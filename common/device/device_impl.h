@@ -70,6 +70,8 @@ const char *device_op_name(enum op_kind kind);
 /** Sentence for plan_describe: shape and type, the implementation in brackets when not "". */
 void device_op_describe(const struct op_desc *op, const char *impl, char *out, size_t size);
 double device_op_flops(const struct op_desc *op);
+/** Bytes that one run has to move at least. */
+double device_op_bytes(const struct op_desc *op);
 int device_op_n_args(enum op_kind kind);
 /** Whether argument i of this operation may be NULL. */
 bool device_op_arg_optional(const struct op_desc *op, int i);

@@ -281,3 +281,53 @@ double device_op_flops(const struct op_desc *op)
     }
     return per_element[op->kind] * count;
 }
+
+/* Tensors of an operation's size that a map reads and writes. */
+static double map_passes(const struct op_desc *op)
+{
+    switch ((int)op->kind) {
+    case OP_BN_ACT: /* statistics, then the output */
+    case OP_GATE_ADD_ACT:
+    case OP_RELU_BWD:
+    case OP_SIGMOID_BWD:
+    case OP_ADD:
+        return 3;
+    case OP_BN_ACT_BWD:
+    case OP_GATE_ADD_ACT_BWD:
+        return 5;
+    case OP_AVG_POOL2:
+    case OP_AVG_POOL2_BWD:
+        return 1.25;
+    case OP_GLOBAL_POOL:
+    case OP_GLOBAL_POOL_BWD:
+        return 1;
+    default:
+        return 2;
+    }
+}
+
+double device_op_bytes(const struct op_desc *op)
+{
+    const struct op_conv *v = &op->u.conv;
+    const struct op_map *m = &op->u.map;
+    const struct op_normalize *z = &op->u.normalize;
+    double weights;
+
+    switch (infos[op->kind].form) {
+    case FORM_CONV:
+        weights = (double)v->k * v->r * v->r * v->c;
+        return (double)v->n * v->h * v->w * v->c * (double)dtype_size(v->type) +
+               (double)v->n * device_op_conv_out(v, v->h) * device_op_conv_out(v, v->w) * v->k *
+                   (double)dtype_size(v->type) +
+               weights * (double)(op->kind == OP_CONV_BWD_WEIGHTS ? 16 : dtype_size(v->type));
+    case FORM_MAP:
+        return map_passes(op) * m->n * m->h * m->w * m->c * (double)dtype_size(m->type);
+    case FORM_NORMALIZE:
+        return (double)z->n * z->h * z->w * (z->c_in + z->c_out * (double)dtype_size(z->type));
+    case FORM_LOSS:
+        return (double)op->u.loss.n * op->u.loss.classes * 12;
+    case FORM_SGD:
+        return (double)op->u.sgd.n * 28;
+    }
+    return 0;
+}

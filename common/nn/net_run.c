@@ -234,12 +234,14 @@ static enum rc upload_targets(struct net *n, const uint8_t *pixels, const struct
     return rc != RC_OK ? rc : upload(n, BUFFER_DROPOUT, t->dropout, e);
 }
 
+/* A bucket is called for even when the device failed: other ranks wait for it. */
 static enum rc call_bucket(struct net *n, size_t from, size_t to, struct err *e)
 {
     /* Queued work that writes these gradients is done before they leave. */
-    enum rc rc = device_sync(n->dev, NULL, e);
+    enum rc synced = device_sync(n->dev, NULL, e);
+    enum rc rc = n->on_bucket(n->bucket_ctx, from, to, e);
 
-    return rc == RC_OK ? n->on_bucket(n->bucket_ctx, from, to, e) : rc;
+    return synced != RC_OK ? synced : rc;
 }
 
 /* Weights from `complete` on will not change any more. */
@@ -277,10 +279,15 @@ enum rc net_flush_buckets(struct net *n, struct err *e)
 {
     enum rc rc = RC_OK;
 
-    for (int i = n->graph.n_forward; i < n->graph.n_nodes && rc == RC_OK; i++) {
-        rc = advance_buckets(n, n->watermark[i], e);
+    enum rc rest;
+
+    for (int i = n->graph.n_forward; i < n->graph.n_nodes; i++) {
+        enum rc one = advance_buckets(n, n->watermark[i], e);
+
+        rc = rc == RC_OK ? one : rc;
     }
-    return rc == RC_OK ? rest_bucket(n, e) : rc;
+    rest = rest_bucket(n, e);
+    return rc == RC_OK ? rest : rc;
 }
 
 /* The gradients' BN part += mean and unbiased variance of this batch. */

@@ -3,6 +3,7 @@
 # cuDNN are the fakes of tests/fakes. Then a few operations that the real cuDNN plans first.
 # environment: BUILD_DIR (build/release), set by tests/check
 set -u
+build=${BUILD_DIR%/*}
 here=$BUILD_DIR/tests/gpu/common
 if [ ! -x "$here/device/test_device_ops" ]; then
     echo "skip doubles: no CUDA toolkit: built without the cuda backend"
@@ -19,7 +20,17 @@ passes() {
     fi
 }
 
-for t in device/test_device device/test_device_ops device/test_device_bits device/test_device_grad \
-    nn/test_net nn/test_net_golden train/test_trainer; do
+# What a machine with a GPU is asked to run first: every operation against ref, and the rest.
+QUICK=1 PRECEPTOR=$BUILD_DIR/tests/gpu/preceptor UNITS=$BUILD_DIR/tests/gpu \
+    tests/gpu/first-contact.sh "$TMP/report" || cat "$TMP/report"
+
+for t in device/test_device_bits nn/test_net_golden train/test_trainer; do
     passes "${t#*/}-on-the-fakes" "$t"
 done
+
+# The network's with every plan finalised by the real cuDNN, for a described H100, before it is run.
+library=$(ldd "$BUILD_DIR/tests/gpu/plans" | awk '/libcudnn[.]so/ { print $3 }')
+export FAKE_CUDNN_LIBRARY=${library%/*}/libcudnn_graph.so.9
+export FAKE_CUDNN_DEVICE=recipes/gpus/h100.json
+export LD_LIBRARY_PATH=$build/fakes${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+passes test_net-as-cudnn-plans-it nn/test_net
