@@ -54,6 +54,11 @@ def signs(name, j, n):
     return np.where(uniform('sign%d.%s' % (j, name), 0, n) < 0.5, -1.0, 1.0)
 
 
+def share(name):
+    """Of what block b of a stage adds, against its first: 'layer3.17.bn3.weight' (formula.h)."""
+    return 1.0 / math.sqrt(1.0 + int(name.split('.')[1]))
+
+
 def weight(name, shape, seed):
     n = int(np.prod(shape))
     x = uniform(name, seed, n)
@@ -61,7 +66,7 @@ def weight(name, shape, seed):
     if len(shape) > 1:
         w = y * math.sqrt(6.0 / (n // shape[0]))
     elif name.endswith('.weight'):
-        w = 0.1 + 0.5 * x if '.bn3.' in name else 0.5 + x
+        w = (0.1 + 0.5 * x) * share(name) if '.bn3.' in name else 0.5 + x
     elif name.endswith('.running_var'):
         w = 0.5 + x
     else:
@@ -211,6 +216,7 @@ def gradients(c, seed):
     bns = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for m in bns:
         m.momentum = 1.0
+        m.eps = float(np.float32(m.eps))  # as it is stored here: 1e-5 in double differs by 2.5e-13
     features = model.num_features
     drop = mask('dropout0.0', seed, n * features, c['dropout']).reshape(n, features)
     y = forward(model, pixels('0.0', seed, n, c['size'], c['channels']), drop)

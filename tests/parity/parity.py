@@ -93,7 +93,8 @@ def random_model(name, seed, **kw):
         for key, m in model.named_modules():
             if isinstance(m, torch.nn.BatchNorm2d):
                 low, high = (0.1, 0.6) if key.endswith('bn3') else (0.5, 1.5)
-                m.weight.copy_(torch.rand(m.weight.shape, generator=g) * (high - low) + low)
+                scale = make_timm.share(key) if key.endswith('bn3') else 1.0
+                m.weight.copy_((torch.rand(m.weight.shape, generator=g) * (high - low) + low) * scale)
                 m.bias.copy_(torch.randn(m.bias.shape, generator=g) * 0.1)
                 m.running_mean.copy_(torch.randn(m.bias.shape, generator=g) * 0.1)
                 m.running_var.copy_(torch.rand(m.bias.shape, generator=g) + 0.5)

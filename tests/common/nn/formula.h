@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/nn/params.h"
@@ -47,6 +48,15 @@ static inline size_t formula_place(const struct param_view *v, size_t j)
     return (j / in / area * in + i) * area + a;
 }
 
+/* Block b of a stage adds 1/sqrt(1 + b) of what the first adds: with equal shares a deep member of
+ * random weights multiplies every rounding by thousands, which trained ones do not. */
+static inline double formula_share(const char *name)
+{
+    const char *block = strchr(name, '.'); /* "layer3.17.bn3.weight" */
+
+    return 1.0 / sqrt(1.0 + (double)strtol(block + 1, NULL, 10));
+}
+
 static inline float formula_weight(const struct param_view *v, double x)
 {
     double y = 2.0 * x - 1.0;
@@ -55,7 +65,9 @@ static inline float formula_weight(const struct param_view *v, double x)
     case PARAM_WEIGHT:
         return (float)(y * sqrt(6.0 / (double)(v->n / (size_t)v->o)));
     case PARAM_GAMMA:
-        return (float)(strstr(v->name, ".bn3.") != NULL ? 0.1 + 0.5 * x : 0.5 + x);
+        return (float)(strstr(v->name, ".bn3.") != NULL
+                           ? (0.1 + 0.5 * x) * formula_share(v->name)
+                           : 0.5 + x);
     case PARAM_VAR:
         return (float)(0.5 + x);
     case PARAM_BIAS:
