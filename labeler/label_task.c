@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "shards/feed.h"
 
@@ -41,27 +42,63 @@ static enum rc task_source(void *ctx, struct feed_item *item, float *target, boo
     return RC_OK;
 }
 
+/* A forgotten image keeps its place among the labels, with one that says nothing. */
+static enum rc task_forgotten(struct label_task *t, const struct key128 *keys, int n, struct err *e)
+{
+    static const uint16_t nothing = 0xFC00; /* ln 0 */
+    const int k = t->job->lineage->top_k;
+    uint16_t *cls = mem_calloc(2 * (size_t)k, sizeof *cls);
+    struct label *labels = mem_calloc((size_t)n, sizeof *labels);
+    enum rc rc = RC_OK;
+
+    if (cls == NULL || labels == NULL) {
+        rc = mem_raise(e, "labels of forgotten images", (size_t)n * sizeof *labels);
+        goto out;
+    }
+    for (int i = 0; i < k; i++) {
+        cls[i] = (uint16_t)i;
+        cls[k + i] = nothing;
+    }
+    for (int i = 0; i < n; i++) {
+        labels[i] = (struct label){.key = keys[i], .k = k, .cls = cls, .logp = cls + k};
+    }
+    rc = label_writer_put(t->writer, labels, n, e);
+out:
+    mem_free(labels);
+    mem_free(cls);
+    return rc;
+}
+
 /* Which images of the shard have no committed label yet. */
 static enum rc task_positions(struct label_task *t, const struct shard_reader *r, struct err *e)
 {
     const struct shard_index_entry *index = shard_reader_index(r);
     const bool fresh = label_writer_count(t->writer) == 0;
+    const size_t room = (size_t)corpus_shard_forgotten(t->job->corpus, t->shard) + 1;
+    struct key128 *gone = mem_calloc(room, sizeof *gone);
+    int n_gone = 0;
     enum rc rc = RC_OK;
 
     t->positions = mem_calloc((size_t)t->images + 1, sizeof *t->positions);
-    if (t->positions == NULL) {
-        return mem_raise(e, "the positions of a shard", (size_t)t->images * sizeof *t->positions);
+    if (t->positions == NULL || gone == NULL) {
+        rc = mem_raise(e, "the positions of a shard", (size_t)t->images * sizeof *t->positions);
     }
-    for (uint64_t i = 0; i < t->images && rc == RC_OK; i++) {
+    for (uint64_t i = 0; rc == RC_OK && i < t->images; i++) {
         bool has = false;
 
         if (!fresh) {
             rc = label_writer_has(t->writer, &index[i].key, &has, e);
         }
-        if (!has) {
+        if (!has && corpus_is_forgotten(t->job->corpus, t->shard, (uint32_t)i)) {
+            gone[n_gone++] = index[i].key;
+        } else if (!has) {
             t->positions[t->todo++] = (uint32_t)i;
         }
     }
+    if (rc == RC_OK && n_gone > 0) {
+        rc = task_forgotten(t, gone, n_gone, e);
+    }
+    mem_free(gone);
     return rc;
 }
 
@@ -77,8 +114,8 @@ static enum rc task_feed(struct label_task *t, struct err *e)
                             .ctx = t};
     enum rc rc = feed_create(&c, &t->feed, e);
 
-    if (rc == RC_OK && j->take_turns) {
-        feed_pause(t->feed, true); /* the shard before may still be computing */
+    if (rc == RC_OK) {
+        feed_pause(t->feed, j->take_turns);
     }
     return rc;
 }
@@ -201,23 +238,24 @@ static int task_pack(struct label_task *t, const struct feed_batch *b)
     return n;
 }
 
-static enum rc task_predict(struct label_task *t, const struct feed_batch *b, struct err *e)
+/* Label a batch and commit it; *n images. */
+static enum rc task_batch(struct label_task *t, const struct feed_batch *b, int *n, struct err *e)
 {
     const struct label_predictor *p = &t->job->predictor;
-    enum rc rc = RC_OK;
+    enum rc rc = p->run(p->ctx, b->pixels, t->probs, e);
+    const double start = clock_now();
 
-    if (t->job->take_turns) {
-        feed_pause(t->feed, true);
+    if (rc == RC_OK) {
+        *n = task_pack(t, b);
+        rc = label_writer_put(t->writer, t->labels, *n, e);
     }
-    rc = p->run(p->ctx, b->pixels, t->probs, e);
-    if (t->job->take_turns) {
-        feed_pause(t->feed, false);
-    }
+    trace_span(t->job->trace, "store", "labels packed and committed", NULL, start);
     return rc;
 }
 
 enum rc label_task_step(struct label_task *t, int *n, struct err *e)
 {
+    const double start = clock_now();
     struct feed_batch b;
     bool more = false;
     enum rc rc = RC_OK;
@@ -227,17 +265,15 @@ enum rc label_task_step(struct label_task *t, int *n, struct err *e)
         return RC_OK;
     }
     rc = feed_next(t->feed, &b, &more, e);
+    trace_span(t->job->trace, "wait", "input", NULL, start);
     if (rc != RC_OK || !more) {
         /* A sealed corpus holds nothing that cannot be decoded. */
         return rc == RC_INVAL ? RC_CORRUPT : rc;
     }
-    rc = task_predict(t, &b, e);
-    if (rc == RC_OK) {
-        *n = task_pack(t, &b);
-        rc = label_writer_put(t->writer, t->labels, *n, e);
-    }
+    rc = task_batch(t, &b, n, e);
     feed_return(t->feed, &b);
     t->labeled += rc == RC_OK ? (uint64_t)*n : 0;
+    trace_step(t->job->trace, "batch", start);
     return rc;
 }
 

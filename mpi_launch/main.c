@@ -27,6 +27,8 @@ static const struct verb *const main_verbs[] = {
     &verb_inspect,
     &verb_verify,
     &verb_export,
+    &verb_dedupe,
+    &verb_forget,
     &verb_train,
     &verb_eval,
     &verb_predict,

@@ -52,6 +52,9 @@ void corpus_close(struct corpus *c)
     }
     corpus_extras_release(&c->extras);
     class_list_release(&c->classes);
+    forgotten_release(&c->gone);
+    mem_free(c->gone_first);
+    json_decref(c->guards);
     json_decref(c->sources);
     mem_free(c->per_class);
     mem_free(c->extra_files);
@@ -161,6 +164,7 @@ enum rc corpus_save(const struct corpus *c, struct err *e)
         corpus_set_classes(c, root) != 0 || json_object_set(root, "shards", shards) != 0 ||
         json_object_set(root, "later_occurrences", extra) != 0 ||
         json_object_set(root, "sources", c->sources) != 0 ||
+        (c->guards != NULL && json_object_set(root, "guards", c->guards) != 0) ||
         json_object_set_new(root, "class_digest", json_string(hex)) != 0 ||
         json_object_set_new(root, "images", json_integer((json_int_t)c->images)) != 0 ||
         json_object_set_new(root, "labeled", json_boolean(c->labeled)) != 0) {
@@ -339,6 +343,7 @@ static enum rc corpus_parse(const char *path, const char *manifest, const json_t
     }
     json_decref(c->sources);
     c->sources = json_incref(sources);
+    c->guards = json_incref(json_object_get(root, "guards"));
     rc = corpus_get_class_counts(c, json_object_get(root, "class_occurrences"), manifest, e);
     if (rc == RC_OK) {
         rc = corpus_get_shards(c, json_object_get(root, "shards"), manifest, e);
@@ -435,67 +440,13 @@ enum rc corpus_open(const char *path, struct corpus **out, struct err *e)
     if (rc == RC_OK) {
         rc = corpus_set_digest(c, e);
     }
+    if (rc == RC_OK) {
+        rc = corpus_load_forgotten(c, e);
+    }
     if (rc != RC_OK) {
         corpus_close(c);
         return rc;
     }
     *out = c;
     return RC_OK;
-}
-
-/* ---- what it says ---------------------------------------------------------------------------- */
-
-const char *corpus_path(const struct corpus *c)
-{
-    return c->path;
-}
-
-int corpus_shards(const struct corpus *c)
-{
-    return c->n_shards;
-}
-
-const struct corpus_shard *corpus_shard(const struct corpus *c, int i)
-{
-    return &c->shards[i];
-}
-
-uint64_t corpus_images(const struct corpus *c)
-{
-    return c->images;
-}
-
-uint64_t corpus_occurrences(const struct corpus *c)
-{
-    return c->occurrences;
-}
-
-bool corpus_labeled(const struct corpus *c)
-{
-    return c->labeled;
-}
-
-int corpus_classes(const struct corpus *c)
-{
-    return c->classes.n;
-}
-
-const char *corpus_class(const struct corpus *c, int i)
-{
-    return c->classes.names[i];
-}
-
-uint64_t corpus_class_occurrences(const struct corpus *c, int i)
-{
-    return c->per_class[i];
-}
-
-void corpus_class_digest(const struct corpus *c, struct digest *out)
-{
-    *out = c->class_digest;
-}
-
-void corpus_digest(const struct corpus *c, struct digest *out)
-{
-    *out = c->digest;
 }

@@ -25,7 +25,7 @@ struct corpus;
 struct corpus_shard {
     char name[32];          /* "images-000000.lmdb" */
     uint64_t images;
-    uint64_t occurrences;   /* >= images; those found after sealing included in a labeled corpus */
+    uint64_t occurrences;   /* those found after sealing included in a labeled corpus */
     uint64_t bytes;         /* of the file */
     struct digest digest;   /* SHA-256 of the file */
 };
@@ -53,6 +53,14 @@ void corpus_class_digest(const struct corpus *c, struct digest *out);
 /** SHA-256 over the digests of the shards in order, then those of the files of later occurrences in
  * a labeled corpus: what a run pins. */
 void corpus_digest(const struct corpus *c, struct digest *out);
+
+/* Images that were forgotten (forgotten.h) stay in their shards and keep their positions, and count in
+ * `images`; they do not count in `occurrences`, and whoever goes over images leaves them out. */
+uint64_t corpus_forgotten(const struct corpus *c);
+uint64_t corpus_shard_forgotten(const struct corpus *c, int i);
+bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position);
+/** Of the tombstones; zeros when there are none. */
+void corpus_forgotten_digest(const struct corpus *c, struct digest *out);
 
 #include "shards/shard_reader.h"
 

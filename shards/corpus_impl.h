@@ -7,6 +7,7 @@
 #include "common/base/json.h"
 #include "shards/corpus.h"
 #include "shards/corpus_extra.h"
+#include "shards/forgotten.h"
 
 enum { SHARD_TABLES = 2, SHARD_TABLE_RECORDS = 0, SHARD_TABLE_META = 1 };
 extern const char *const shard_reader_tables[SHARD_TABLES]; /* "records", "meta" */
@@ -27,7 +28,13 @@ struct corpus {
     int n_extra_files;
     struct corpus_extras extras; /* loaded for labeled corpora alone */
     json_t *sources;             /* array: what was packed, for people */
+    json_t *guards;              /* array: evaluation sets it was guarded against (guard.h) */
+    struct forgotten gone;       /* tombstones; loaded by corpus_open alone */
+    uint64_t *gone_first;        /* (n_shards + 1) where those of a shard begin; NULL: none */
 };
+
+/** Load the tombstones and take them from the counts. Later occurrences must be loaded before. */
+NODISCARD enum rc corpus_load_forgotten(struct corpus *c, struct err *e);
 
 /** A corpus that is not on disk yet. classes are copied. */
 NODISCARD enum rc corpus_create(const char *path, bool labeled, const struct class_list *classes,

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
+#include "shards/near_hashes.h"
 #include "shards/pending.h"
 #include "shards/shard_writer.h"
 
@@ -225,6 +226,9 @@ static enum rc writer_seal(struct corpus_writer *w, struct pending *lane, struct
         rc = corpus_append_shard(c, &s, e);
     }
     if (rc == RC_OK) {
+        rc = near_hashes_seal(c->path, c->n_shards - 1, &s.digest, lane, e);
+    }
+    if (rc == RC_OK) {
         rc = writer_learn(w, lane, (uint32_t)c->n_shards - 1, e);
     }
     if (rc == RC_OK) {
@@ -427,6 +431,9 @@ enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *im
     }
     if (rc != RC_OK) {
         return rc;
+    }
+    if (image->hashed) {
+        pending_set_hash(lane, index, image->phash);
     }
     w->stats.images++;
     w->stats.bytes += image->bytes;

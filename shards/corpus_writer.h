@@ -38,6 +38,8 @@ struct corpus_image {
     int32_t cls;       /* CORPUS_UNLABELED in an unlabeled corpus */
     const char *source;
     size_t source_bytes;
+    bool hashed;       /* phash_image of it is known */
+    uint64_t phash;
 };
 
 enum corpus_added {

@@ -24,6 +24,7 @@ struct epoch_order {
     struct epoch_order_config config;
     int shards;
     uint64_t length;
+    uint64_t *lost;     /* (shards) copies of forgotten images; NULL: none */
     uint32_t *shuffled; /* (shards) of the epoch */
     bool has_epoch;
     uint64_t epoch;
@@ -39,9 +40,39 @@ static uint64_t order_shard_items(const struct epoch_order *o, int shard)
     const struct corpus *c = o->config.corpus;
 
     if (o->config.selection != NULL) {
-        return selection_total(o->config.selection, shard);
+        return selection_total(o->config.selection, shard) - (o->lost != NULL ? o->lost[shard] : 0);
     }
-    return corpus_labeled(c) ? corpus_shard(c, shard)->occurrences : corpus_shard(c, shard)->images;
+    return corpus_labeled(c) ? corpus_shard(c, shard)->occurrences
+                             : corpus_shard(c, shard)->images - corpus_shard_forgotten(c, shard);
+}
+
+/* Copies of a selection whose images were forgotten since it was made. */
+static enum rc order_count_lost(struct epoch_order *o, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (o->config.selection == NULL || corpus_forgotten(o->config.corpus) == 0) {
+        return RC_OK;
+    }
+    o->lost = mem_calloc((size_t)o->shards, sizeof *o->lost);
+    if (o->lost == NULL) {
+        return mem_raise(e, "an epoch's shards", (size_t)o->shards * sizeof *o->lost);
+    }
+    for (int i = 0; i < selection_info(o->config.selection)->shards && rc == RC_OK; i++) {
+        const struct selection_entry *entries = NULL;
+        uint64_t n = 0;
+        uint64_t total = 0;
+
+        if (corpus_shard_forgotten(o->config.corpus, i) > 0) {
+            rc = selection_shard(o->config.selection, i, &entries, &n, &total, e);
+        }
+        for (uint64_t k = 0; k < n && rc == RC_OK; k++) {
+            if (corpus_is_forgotten(o->config.corpus, i, entries[k].position)) {
+                o->lost[i] += entries[k].copies;
+            }
+        }
+    }
+    return rc;
 }
 
 enum rc epoch_order_create(const struct epoch_order_config *c, struct epoch_order **out,
@@ -74,6 +105,10 @@ enum rc epoch_order_create(const struct epoch_order_config *c, struct epoch_orde
         rc = mem_raise(e, "an epoch's shards", (size_t)shards * sizeof *o->shuffled);
         goto out;
     }
+    rc = order_count_lost(o, e);
+    if (rc != RC_OK) {
+        goto out;
+    }
     for (int i = 0; i < shards; i++) {
         o->length += order_shard_items(o, i);
     }
@@ -87,6 +122,7 @@ out:
 void epoch_order_destroy(struct epoch_order *o)
 {
     if (o != NULL) {
+        mem_free(o->lost);
         mem_free(o->shuffled);
         mem_free(o->items);
         mem_free(o);
@@ -153,6 +189,9 @@ static enum rc order_add(struct epoch_order *o, int slot, uint32_t position, uin
     int shard = (int)o->shuffled[o->first + slot];
     struct key128 id = {{0}};
 
+    if (corpus_is_forgotten(o->config.corpus, shard, position)) {
+        return RC_OK;
+    }
     if (copies > ORDER_MAX_COPIES || copies > o->capacity - o->n_items) {
         return err_raise(
             e, RC_CORRUPT, "shard '%s' of '%s' has more items than its manifest or selection says",
@@ -215,7 +254,8 @@ static enum rc order_add_shard(struct epoch_order *o, int slot, struct err *e)
     if (o->config.selection != NULL) {
         return order_add_selected(o, slot, e);
     }
-    if (corpus_labeled(o->config.corpus) && s->occurrences != s->images) {
+    if (corpus_labeled(o->config.corpus) &&
+        (s->occurrences != s->images || corpus_forgotten(o->config.corpus) > 0)) {
         return order_add_occurrences(o, slot, e);
     }
     for (uint64_t i = 0; i < s->images && rc == RC_OK; i++) {

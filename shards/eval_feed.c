@@ -15,6 +15,14 @@ struct eval_feed {
     int32_t *cls;
 };
 
+/* How often the record at the walk's position is used: not at all when it was forgotten. */
+static uint32_t eval_feed_uses(const struct eval_feed *f)
+{
+    return corpus_is_forgotten(f->corpus, f->shard, (uint32_t)f->position)
+               ? 0
+               : shard_reader_index(f->reader)[f->position].n_occurrences;
+}
+
 /* The next shard's reader; the walk starts at its first record. */
 static enum rc eval_feed_open_shard(struct eval_feed *f, int shard, struct err *e)
 {
@@ -37,7 +45,12 @@ static enum rc eval_feed_source(void *ctx, struct feed_item *item, float *target
         *more = false;
         return RC_OK;
     }
-    while (f->reader == NULL || f->position == shard_reader_count(f->reader)) {
+    while (f->reader == NULL || f->position == shard_reader_count(f->reader) ||
+           eval_feed_uses(f) == 0) {
+        if (f->reader != NULL && f->position < shard_reader_count(f->reader)) {
+            f->position++;
+            continue;
+        }
         rc = eval_feed_open_shard(f, f->shard + 1, e);
         if (rc != RC_OK) {
             return rc;
@@ -45,7 +58,7 @@ static enum rc eval_feed_source(void *ctx, struct feed_item *item, float *target
     }
     *item =
         (struct feed_item){.shard = f->shard, .position = (uint32_t)f->position, .copy = f->copy};
-    if (++f->copy >= shard_reader_index(f->reader)[f->position].n_occurrences) {
+    if (++f->copy >= eval_feed_uses(f)) {
         f->copy = 0;
         f->position++;
     }
@@ -69,7 +82,7 @@ static enum rc eval_feed_seek(struct eval_feed *f, uint64_t from, struct err *e)
     }
     rc = eval_feed_open_shard(f, shard, e);
     while (rc == RC_OK && from > 0) {
-        uint32_t n = shard_reader_index(f->reader)[f->position].n_occurrences;
+        uint32_t n = eval_feed_uses(f);
 
         if (from < n) {
             f->copy = (uint32_t)from;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/image/phash.h"
 
 enum { POOL_JOBS = 64, POOL_KEEP = 4 << 20 };
 static const size_t POOL_BYTES = (size_t)512 << 20;
@@ -32,6 +33,10 @@ static void pool_check(struct codec *codec, struct pack_job *j)
 
     if (rc == RC_OK) {
         rc = image_decode(codec, j->data, j->bytes, 3, &image, &j->why, &e);
+    }
+    if (rc == RC_OK) {
+        rc = phash_image(codec, &image, &j->phash, &e);
+        j->hashed = rc == RC_OK;
     }
     j->rc = rc == RC_INVAL ? RC_OK : rc;
     if (rc != RC_OK) {
@@ -64,6 +69,7 @@ static void *pool_worker(void *arg)
         (void)pthread_mutex_unlock(&p->lock);
         j->rc = rc;
         j->why = IMAGE_OK;
+        j->hashed = false;
         j->detail[0] = '\0';
         if (rc == RC_OK && j->check) {
             pool_check(codec, j);

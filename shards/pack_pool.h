@@ -36,6 +36,8 @@ struct pack_job {
     /* A worker fills: */
     enum image_reason why;
     char detail[PACK_POOL_DETAIL];
+    bool hashed;    /* it was decoded, and this is its perceptual hash */
+    uint64_t phash;
     enum rc rc;          /* RC_OK or what stops all */
     int state;           /* the pool's */
 };

@@ -38,7 +38,9 @@ static enum rc take_image(struct pack *p, const struct pack_job *j, struct err *
                                        .bytes = j->bytes,
                                        .cls = p->config->unlabeled ? CORPUS_UNLABELED : j->cls,
                                        .source = j->texts.stored,
-                                       .source_bytes = strlen(j->texts.stored)};
+                                       .source_bytes = strlen(j->texts.stored),
+                                       .hashed = j->hashed,
+                                       .phash = j->phash};
     enum corpus_added added = CORPUS_SAME;
     enum rc rc = RC_OK;
 

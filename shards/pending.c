@@ -96,6 +96,12 @@ uint64_t pending_bytes(const struct pending *p)
     return p->written + p->buffered;
 }
 
+void pending_set_hash(struct pending *p, uint32_t index, uint64_t phash)
+{
+    p->images[index].hashed = true;
+    p->images[index].phash = phash;
+}
+
 /* ---- the scratch file -------------------------------------------------------------------------- */
 
 static enum rc pending_raise(const struct pending *p, struct err *e)
@@ -410,6 +416,9 @@ static enum rc pending_move(struct pending *p, struct pending *from, uint32_t i,
         const struct pending_occurrence *o = &from->occurrences[k];
 
         rc = pending_occur(p, index, o->cls, from->text + o->source, o->source_bytes, &same, e);
+    }
+    if (rc == RC_OK && image->hashed) {
+        pending_set_hash(p, index, image->phash);
     }
     return rc;
 }

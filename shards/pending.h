@@ -23,6 +23,8 @@ struct pending_image {
     uint32_t first, last; /* occurrences: a list */
     uint32_t n_occurrences;
     size_t text_bytes; /* of their sources */
+    bool hashed;
+    uint64_t phash;
 };
 
 /** dir: where the scratch file lives. RC_IO, RC_NOMEM. */
@@ -36,6 +38,8 @@ bool pending_find(const struct pending *p, const struct key128 *key, uint32_t *i
 /** Add an image that is not there, without occurrences. RC_IO disk full; RC_NOMEM. */
 NODISCARD enum rc pending_add(struct pending *p, const struct key128 *key, const void *data,
                               size_t bytes, uint32_t *index, struct err *e);
+/** Its perceptual hash is known. */
+void pending_set_hash(struct pending *p, uint32_t index, uint64_t phash);
 /** Add an occurrence; *same: it was there. */
 NODISCARD enum rc pending_occur(struct pending *p, uint32_t index, int32_t cls, const char *source,
                                 size_t source_bytes, bool *same, struct err *e);

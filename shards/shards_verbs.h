@@ -8,5 +8,7 @@ extern const struct verb verb_pack;
 extern const struct verb verb_inspect;
 extern const struct verb verb_verify;
 extern const struct verb verb_export;
+extern const struct verb verb_dedupe;
+extern const struct verb verb_forget;
 
 #endif

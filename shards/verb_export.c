@@ -91,6 +91,10 @@ static enum rc export_corpus_rows(struct export_job *j, struct corpus *c, struct
         for (uint64_t p = 0; rc == RC_OK && p < shard_reader_count(r); p++) {
             struct shard_record rec;
 
+            if (corpus_is_forgotten(c, i, (uint32_t)p)) {
+                continue;
+            }
+
             rc = shard_reader_get(r, p, &rec, e);
             if (rc == RC_OK) {
                 rc = export_image(j, c, &rec, i, (uint32_t)p, e);
@@ -116,7 +120,7 @@ static enum rc export_corpus(struct export_job *j, const char *path, struct err 
     export_column(j, "class", EXPORT_I32, 0);
     export_column(j, "class_name", EXPORT_TEXT, 0);
     export_column(j, "source", EXPORT_TEXT, 0);
-    j->table.rows = corpus_occurrences(c);
+    j->table.rows = corpus_occurrences(c); /* of images that were not forgotten */
     rc = export_begin(j, e);
     if (rc == RC_OK) {
         rc = export_corpus_rows(j, c, e);

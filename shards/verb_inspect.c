@@ -207,6 +207,7 @@ static enum rc inspect_corpus(struct inspect *v, struct err *e)
     if ((rc = inspect_set(v->facts, "kind", json_string("corpus"), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "images", corpus_images(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "occurrences", corpus_occurrences(c), e)) == RC_OK &&
+        (rc = inspect_count(v->facts, "forgotten", corpus_forgotten(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "shards", (uint64_t)corpus_shards(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "bytes", bytes, e)) == RC_OK &&
         (rc = inspect_set(v->facts, "labeled", json_boolean(corpus_labeled(c)), e)) == RC_OK &&

@@ -165,7 +165,8 @@ static enum rc verify_images(struct verify *v, struct corpus *c, int shard, stru
         rc = shard_reader_get(r, p, &rec, e);
         if (rc == RC_OK) {
             flaw = verify_record(c, &index[p], &rec);
-            occurrences += (uint64_t)rec.n_occurrences;
+            occurrences +=
+                corpus_is_forgotten(c, shard, (uint32_t)p) ? 0 : (uint64_t)rec.n_occurrences;
         }
         if (p > 0 && memcmp(&index[p - 1].key, &index[p].key, sizeof index->key) >= 0) {
             flaw = "keys are out of order";

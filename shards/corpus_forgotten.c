@@ -1,0 +1,92 @@
+/* Tombstones as the readers of a corpus see them. */
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "shards/corpus_impl.h"
+
+static uint64_t corpus_live_occurrences(const struct corpus *c, const struct forgotten_entry *t)
+{
+    const struct corpus_extra *x = NULL;
+    size_t n = corpus_extras_of(&c->extras, t->shard, &x);
+    uint64_t count = t->occurrences;
+
+    for (size_t i = 0; i < n; i++) {
+        count += memcmp(&x[i].key, &t->key, sizeof t->key) == 0;
+    }
+    return count;
+}
+
+enum rc corpus_load_forgotten(struct corpus *c, struct err *e)
+{
+    enum rc rc = forgotten_read(c->path, &c->gone, e);
+
+    if (rc != RC_OK || c->gone.n == 0) {
+        return rc;
+    }
+    c->gone_first = mem_calloc((size_t)c->n_shards + 1, sizeof *c->gone_first);
+    if (c->gone_first == NULL) {
+        return mem_raise(e, "tombstones", ((size_t)c->n_shards + 1) * sizeof *c->gone_first);
+    }
+    for (uint64_t i = 0; i < c->gone.n; i++) {
+        const struct forgotten_entry *t = &c->gone.entries[i];
+        uint64_t count = corpus_live_occurrences(c, t);
+
+        if (t->shard >= (uint32_t)c->n_shards || t->position >= c->shards[t->shard].images ||
+            count > c->shards[t->shard].occurrences) {
+            return err_raise(e, RC_CORRUPT,
+                             "'%s/forgotten.bin' is of another corpus: it names image %lu of shard "
+                             "%lu",
+                             c->path, (unsigned long)t->position, (unsigned long)t->shard);
+        }
+        c->shards[t->shard].occurrences -= count;
+        c->occurrences -= count;
+        c->gone_first[t->shard + 1]++;
+    }
+    for (int i = 0; i < c->n_shards; i++) {
+        c->gone_first[i + 1] += c->gone_first[i];
+    }
+    return RC_OK;
+}
+
+uint64_t corpus_forgotten(const struct corpus *c)
+{
+    return c->gone.n;
+}
+
+uint64_t corpus_shard_forgotten(const struct corpus *c, int i)
+{
+    return c->gone_first != NULL ? c->gone_first[i + 1] - c->gone_first[i] : 0;
+}
+
+bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position)
+{
+    uint64_t lo = 0;
+    uint64_t hi = 0;
+
+    if (c->gone_first == NULL) {
+        return false;
+    }
+    lo = c->gone_first[i];
+    hi = c->gone_first[i + 1];
+    while (lo < hi) {
+        uint64_t mid = lo + (hi - lo) / 2;
+
+        if (c->gone.entries[mid].position == position) {
+            return true;
+        }
+        if (c->gone.entries[mid].position < position) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return false;
+}
+
+void corpus_forgotten_digest(const struct corpus *c, struct digest *out)
+{
+    memset(out, 0, sizeof *out);
+    if (c->gone.n > 0) {
+        hash_digest(c->gone.entries, (size_t)c->gone.n * sizeof *c->gone.entries, out);
+    }
+}
