@@ -88,6 +88,8 @@ include tests/gpu/module.mk
 
 include tests/parity/module.mk
 
+include tests/bench/module.mk
+
 # tests/fuzz/fuzz_X.c: libFuzzer runs it (MODE=fuzz), else replay_main.c does on files.
 FUZZERS  := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_$(or $(F),*).c))
 FUZZ_DIRS ?= $(DIRS)
@@ -102,7 +104,7 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
-.PHONY: all setup tests unit lint check demo demo-photos study-demo torture hosts bench clean help
+.PHONY: all setup tests unit lint check demo demo-photos study-demo torture hosts clean help
 .PHONY: gpu-plans format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
@@ -163,14 +165,11 @@ torture: all ## kills at random instants through all stages: N=200 of them, SEED
 hosts: all ## three hosts out of network namespaces: one killed, one cut off, one slow (root, iproute2)
 	@PRECEPTOR=$(B)/preceptor tests/hosts/run
 
-bench: all ## ratios against bounds on this machine
-	@tests/bench/run
-
 gpu-plans: ## every plan of the family for described GPUs: build/gpu-plans.json (an hour; no GPU needed)
 
 clean: ## remove build/$(MODE)
 	rm -rf $(B)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+	@grep -hE '^[a-z-]+:.*## ' Makefile tests/*/module.mk | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
 	    awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'

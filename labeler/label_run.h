@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/base/trace.h"
 #include "common/image/image.h"
 #include "labeler/work.h"
 #include "shards/label_store.h"
@@ -37,6 +38,7 @@ struct label_job {
     struct label_predictor predictor;
     int decoders;                        /* threads of a feed; 0 lets it choose */
     bool take_turns;                     /* decoders rest while the predictor runs */
+    struct trace *trace;                 /* of the first batches; NULL: none */
     const volatile sig_atomic_t *stop;
 };
 

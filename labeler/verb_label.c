@@ -18,7 +18,7 @@
 #include "teacher/teacher.h"
 
 struct label_config {
-    char *model, *data, *out, *classes, *device, *top_k;
+    char *model, *data, *out, *classes, *device, *top_k, *profile;
     int64_t size, batch, threads, decoders;
     double crop_pct, lost_after;
     int precision;
@@ -44,6 +44,7 @@ static const struct opt label_opts[] = {
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 256, NULL, "N", "decoding threads of a rank; 0: cores / ranks of this host"},
     {"lost_after", OPT_F64, AT(lost_after), "30", 2, 86400, NULL, "SECONDS", "silence after which a rank's shard goes to another rank"},
+    {"profile", OPT_STR, AT(profile), NULL, 0, 0, NULL, "FILE", "write a Chrome trace of rank 0's first batches: each plan and each wait"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
 /* clang-format on */
@@ -75,6 +76,7 @@ struct label_verb {
     struct corpus *corpus;
     struct device *dev;
     struct predictor *predictor;
+    struct trace *trace; /* --profile, on rank 0 */
     struct label_lineage lineage;
     struct image_eval eval;
     char *dir; /* LABELS/<digest> */
@@ -179,6 +181,10 @@ static enum rc label_prepare(struct label_verb *v, struct err *e)
         rc = predictor_create(v->teacher, v->dev, (int)c->batch, v->eval.size,
                               c->precision == 0 ? DT_F32 : DT_BF16, &v->predictor, e);
     }
+    if (rc == RC_OK && c->profile != NULL && coll_rank(v->control) == 0) {
+        rc = trace_open(c->profile, TRACE_STEPS, &v->trace, e);
+        net_trace(predictor_net(v->predictor), v->trace);
+    }
     return rc == RC_OK ? label_offer(v, e) : rc; /* last: what fails before leaves no folder */
 }
 
@@ -267,11 +273,17 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
         .predictor = {label_predict, v->predictor, (int)v->config->batch},
         .decoders = decoders,
         .take_turns = label_takes_turns(v, decoders),
+        .trace = v->trace,
         .stop = stop,
     };
     struct work_counts mine;
     const double start = clock_now();
     enum rc rc = label_run(&job, v->images_left, &mine, e);
+
+    if (rc == RC_OK) {
+        rc = trace_close(v->trace, e);
+        v->trace = NULL;
+    }
 
     if (rc == RC_OK && coll_rank(v->control) == 0 && !work_stopping(v->work)) {
         rc = label_finish(v, e);
@@ -330,6 +342,9 @@ static void label_print(const struct label_verb *v, const struct work_counts *su
 
 static void label_release(struct label_verb *v)
 {
+    struct err ignored = {0};
+
+    (void)!trace_close(v->trace, &ignored); /* of a run that failed */
     work_destroy(v->work);
     predictor_destroy(v->predictor);
     device_destroy(v->dev);

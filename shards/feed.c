@@ -219,8 +219,13 @@ static void feed_wait(struct feed *f)
 
     while (!(f->next < f->filled ? feed_work_slot(f, f->next)->left == 0 : f->ended)) {
         start = start > 0 ? start : clock_now();
+        if (!f->waiting) {
+            f->waiting = true;
+            (void)pthread_cond_broadcast(&f->work_came);
+        }
         (void)pthread_cond_wait(&f->batch_done, &f->lock);
     }
+    f->waiting = false;
     f->waited += start > 0 ? clock_now() - start : 0;
 }
 
@@ -245,9 +250,6 @@ enum rc feed_next(struct feed *f, struct feed_batch *out, bool *more, struct err
                                    .items = s->items,
                                    .slot = (int)(s - f->slots)};
         f->next++;
-        if (f->paused) {
-            (void)pthread_cond_broadcast(&f->work_came);
-        }
     }
     (void)pthread_mutex_unlock(&f->lock);
     return rc;

@@ -74,8 +74,9 @@ NODISCARD enum rc feed_next(struct feed *f, struct feed_batch *out, bool *more, 
 void feed_return(struct feed *f, const struct feed_batch *b);
 /** Seconds that feed_next has waited so far. */
 double feed_waited(const struct feed *f);
-/** Keep decoders off the cores while compute runs (true), let them go (false); a feed that has no
- * finished batch ignores the pause. */
+/** Turns (true): decoders work only while feed_next waits for a batch, so that compute between two
+ * calls has the cores for itself; at most the rows under way are finished beside it. False: they
+ * work on. */
 void feed_pause(struct feed *f, bool paused);
 
 #endif

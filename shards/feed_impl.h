@@ -45,6 +45,7 @@ struct feed {
     uint64_t next; /* the caller's next batch */
     bool ended;    /* the source has no more */
     bool stop, paused;
+    bool waiting;  /* the caller waits for a batch */
     double waited;
     struct feed_slot *slots;
 

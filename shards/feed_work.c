@@ -150,10 +150,11 @@ static enum rc work_row(struct feed_worker *w, struct feed_item *item, uint8_t *
     return rc;
 }
 
-/* Whether decoders should leave the cores to compute: they may, while a finished batch waits. */
-static bool work_holds_back(struct feed *f)
+/* Whether decoders should leave the cores to compute: they work while the caller waits for them, on
+ * its batch and, as cores come free, on the one behind it. */
+static bool work_holds_back(const struct feed *f)
 {
-    return f->paused && f->next < f->filled && feed_work_slot(f, f->next)->left == 0;
+    return f->paused && (!f->waiting || f->working > f->next + 1);
 }
 
 /* The next rows to make, or false: wait. With the lock held. */
@@ -211,6 +212,7 @@ void *feed_work_decode(void *arg)
         }
         s->left -= n;
         if (s->left == 0) {
+            f->waiting = f->waiting && s != feed_work_slot(f, f->next);
             (void)pthread_cond_broadcast(&f->batch_done);
         }
     }

@@ -104,8 +104,12 @@ static enum rc mix_feed(struct mix *m, struct err *e)
                              .readers = 4 * (int)m->c.train->window,
                              .source = mix_source,
                              .ctx = m};
+    enum rc rc = feed_create(&fc, &m->feed, e);
 
-    return feed_create(&fc, &m->feed, e);
+    if (rc == RC_OK) {
+        feed_pause(m->feed, m->c.take_turns);
+    }
+    return rc;
 }
 
 static enum rc mix_buffers(struct mix *m, struct err *e)

@@ -31,6 +31,7 @@ struct mix_config {
     int first_micro, n_micro;        /* this rank's micro-batches of each step */
     int64_t first_step, steps;       /* [first_step, steps) */
     int threads;                     /* decoders; 0 chooses */
+    bool take_turns;                 /* decoders rest between two calls of mix_next */
 };
 
 NODISCARD enum rc mix_create(const struct mix_config *c, struct mix **out, struct err *e);

@@ -95,6 +95,7 @@ const struct opt train_opts[] = {
     {"checkpoint_every", OPT_INT, AT(checkpoint_every), "1000", 1, 1e12, NULL, "N", "steps between checkpoints"},
     {"keep", OPT_INT, AT(keep), "2", 1, 1000, NULL, "N", "newest checkpoints to keep, beside the best by eval_data"},
     {"watchdog", OPT_F64, AT(watchdog), "300", 0, 1e6, NULL, "SECONDS", "several ranks: how long to wait for a late rank before the job ends with its name; 0: for ever"},
+    {"profile", OPT_STR, AT(profile), NULL, 0, 0, NULL, "FILE", "write a Chrome trace of rank 0's first steps: each plan, each wait, the update"},
     {"log_every", OPT_INT, AT(log_every), "10", 1, 1e6, NULL, "N", "steps between lines of metrics.jsonl"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
 /* clang-format on */

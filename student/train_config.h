@@ -18,7 +18,8 @@ enum train_precision { TRAIN_F32, TRAIN_BF16 };
 
 struct train_config {
     /* where */
-    char *recipe, *section, *out, *data, *unlabeled, *labels, *selection, *eval_data, *init, *device;
+    char *recipe, *section, *out, *data, *unlabeled, *labels, *selection, *eval_data, *init, *device,
+        *profile;
     bool resume, replace_head, dry_run, json;
     int64_t threads, decoders, dry_run_images, dry_run_classes;
     /* network */

@@ -32,6 +32,7 @@ struct run {
     struct mix *mix;
     struct train_eval *eval; /* NULL: no corpus to evaluate on */
     struct metrics *metrics;
+    struct trace *trace; /* --profile, on rank 0 */
     char digest[HASH_HEX_DIGEST];
     double crop_pct;
     int64_t first; /* step that this process began at */
@@ -141,8 +142,18 @@ static enum rc run_trainer(struct run *r, struct err *e)
     return rc;
 }
 
+/* Decoders and compute threads take turns where there are not enough cores for both. */
+static bool run_takes_turns(const struct run *r, int decoders)
+{
+    struct device_info dev;
+
+    device_describe(r->dev, &dev);
+    return strcmp(dev.backend, "cuda") != 0 && dev.threads + decoders > coll_threads(r->control, 0);
+}
+
 static enum rc run_mix(struct run *r, struct err *e)
 {
+    const int decoders = coll_threads(r->control, (int)r->c->decoders);
     struct mix_config mc = {.train = r->c,
                             .labeled = r->stores.labeled,
                             .unlabeled = r->stores.unlabeled,
@@ -152,7 +163,8 @@ static enum rc run_mix(struct run *r, struct err *e)
                             .classes = r->model.classes,
                             .first_step = r->first,
                             .steps = r->tc.schedule.steps,
-                            .threads = (int)r->c->decoders};
+                            .threads = decoders,
+                            .take_turns = run_takes_turns(r, decoders)};
     enum rc rc = train_config_augment(r->c, r->tc.net.size, r->model.in_channels, r->crop_pct,
                                       &mc.augment, e);
 
@@ -193,6 +205,10 @@ static enum rc run_metrics(struct run *r, struct err *e)
     path = fs_join(r->c->out, "metrics.jsonl");
     rc = path == NULL ? mem_raise(e, "a path", 0) : metrics_open(path, r->first, &r->metrics, e);
     mem_free(path);
+    if (rc == RC_OK && r->c->profile != NULL) {
+        rc = trace_open(r->c->profile, TRACE_STEPS, &r->trace, e);
+        trainer_trace(r->trainer, r->trace);
+    }
     return rc;
 }
 
@@ -215,6 +231,9 @@ static enum rc run_prepare(struct run *r, struct err *e)
 
 static void run_release(struct run *r)
 {
+    struct err ignored = {0};
+
+    (void)!trace_close(r->trace, &ignored); /* of a run that failed */
     metrics_close(r->metrics);
     train_eval_destroy(r->eval);
     mix_destroy(r->mix);
@@ -455,6 +474,10 @@ static enum rc run_all(struct run *r, json_t **result, struct err *e)
     }
     if (rc == RC_OK) {
         rc = coll_rank(r->control) == 0 ? run_finish(r, result, e) : RC_OK;
+        if (rc == RC_OK) {
+            rc = trace_close(r->trace, e);
+            r->trace = NULL;
+        }
         rc = coll_agree(r->control, rc, e);
     }
     return rc;

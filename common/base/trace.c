@@ -19,6 +19,13 @@ struct trace {
     bool failed;
 };
 
+static bool put(const struct trace *t, const char *text)
+{
+    const size_t n = strlen(text);
+
+    return fwrite(text, 1, n, t->file) == n;
+}
+
 enum rc trace_open(const char *path, int steps, struct trace **out, struct err *e)
 {
     struct trace *t = mem_calloc(1, sizeof *t);
@@ -39,7 +46,7 @@ enum rc trace_open(const char *path, int steps, struct trace **out, struct err *
         rc = err_raise(e, RC_IO, "cannot write the trace '%s': %s", path, strerror(errno));
         goto out;
     }
-    t->failed = fputs("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[", t->file) == EOF;
+    t->failed = !put(t, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
     *out = t;
     t = NULL;
 out:
@@ -58,7 +65,7 @@ enum rc trace_close(struct trace *t, struct err *e)
     if (t == NULL) {
         return RC_OK;
     }
-    t->failed |= fputs("\n]}\n", t->file) == EOF;
+    t->failed |= !put(t, "\n]}\n");
     errno = 0;
     code = fclose(t->file);
     if (t->failed || code != 0) {
@@ -90,7 +97,7 @@ void trace_span(struct trace *t, const char *category, const char *name, const c
     if (event != NULL && detail != NULL) {
         (void)json_object_set_new(event, "args", json_pack("{s:s}", "detail", detail));
     }
-    t->failed |= event == NULL || fputs(t->some ? ",\n" : "\n", t->file) == EOF ||
+    t->failed |= event == NULL || !put(t, t->some ? ",\n" : "\n") ||
                  json_dumpf(event, t->file, JSON_COMPACT | JSON_REAL_PRECISION(12)) != 0;
     t->some = true;
     json_decref(event);

@@ -426,6 +426,39 @@ const char *net_plan_describe(const struct net *n, int i)
     return n->describe[i];
 }
 
+const char *net_plan_category(const struct net *n, int i)
+{
+    /* clang-format off */
+    static const char *const of[OP_KIND_N] = {
+        [OP_CONV]             = "convolution forward",
+        [OP_CONV_BWD_DATA]    = "convolution d-data",
+        [OP_CONV_BWD_WEIGHTS] = "convolution d-weights",
+        [OP_BN_ACT]           = "batch norm",
+        [OP_BN_ACT_BWD]       = "batch norm",
+        [OP_BN_INFER]         = "batch norm",
+        [OP_RELU_BWD]         = "batch norm",
+        [OP_GATE_ADD_ACT]     = "join",
+        [OP_GATE_ADD_ACT_BWD] = "join",
+        [OP_ADD]              = "join",
+        [OP_AVG_POOL2]        = "pool",
+        [OP_AVG_POOL2_BWD]    = "pool",
+        [OP_GLOBAL_POOL]      = "pool",
+        [OP_GLOBAL_POOL_BWD]  = "pool",
+        [OP_MUL_ROW]          = "dropout",
+        [OP_SOFTMAX_CE]       = "loss",
+        [OP_NORMALIZE]        = "pixels",
+    };
+    /* clang-format on */
+    const struct graph_node *node = &n->graph.nodes[i];
+
+    return strstr(node->name, ".se.") != NULL ? "SE" : of[node->op.kind];
+}
+
+void net_trace(struct net *n, struct trace *t)
+{
+    n->trace = t;
+}
+
 void net_profile(struct net *n, bool on)
 {
     n->profiled = on;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/base/trace.h"
 #include "common/device/device.h"
 #include "common/nn/params.h"
 
@@ -99,8 +100,16 @@ const char *net_find_nonfinite(const struct net *n, const float *grads);
 int net_plans(const struct net *n);
 const char *net_plan_describe(const struct net *n, int i);
 
+/** What a plan's time counts as: "convolution forward", "convolution d-data", "convolution d-weights",
+ * "batch norm", "SE", "join", "pool", "pixels", "loss", "dropout". */
+const char *net_plan_category(const struct net *n, int i);
+
 /** Times of plans: when on, each plan_run is timed and synced; totals by plan. */
 void net_profile(struct net *n, bool on);
 double net_plan_seconds(const struct net *n, int i);
+
+/** A span of the trace (borrowed; NULL: none) for each plan, synced, each copy of what goes in and
+ * each packing of weights ("reorder": nothing else is reordered, since activations are NHWC). */
+void net_trace(struct net *n, struct trace *t);
 
 #endif

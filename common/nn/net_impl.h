@@ -32,6 +32,7 @@ struct net {
     size_t *watermark;         /* of each node: weights from here on are complete after it */
     double *seconds;           /* of each node, while profiled */
     bool profiled;
+    struct trace *trace;       /* borrowed; NULL: none */
     void *planned;             /* device: the memory plan */
     void *buffers[BUFFER_N];   /* device */
     float *affine;             /* device */

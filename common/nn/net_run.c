@@ -112,6 +112,7 @@ enum rc net_refresh(struct net *n, struct err *e)
     for (int i = 0; i < n->graph.n_nodes && rc == RC_OK; i++) {
         const struct graph_node *node = &n->graph.nodes[i];
         const float *bias = NULL;
+        double start;
 
         if (node->op.kind != OP_CONV && node->op.kind != OP_CONV_BWD_DATA) {
             continue;
@@ -119,7 +120,9 @@ enum rc net_refresh(struct net *n, struct err *e)
         if (node->op.u.conv.with_bias) {
             bias = n->bound_params + node->bias->offset;
         }
+        start = clock_now();
         rc = plan_pack(n->plans[i], n->bound_params + node->weight->offset, bias, NULL, e);
+        trace_span(n->trace, "reorder", node->name, "weights into the plan's layout", start);
     }
     return rc;
 }
@@ -131,7 +134,7 @@ static enum rc run_node(struct net *n, int i, struct err *e)
     double start;
     enum rc rc;
 
-    if (!n->profiled) {
+    if (!n->profiled && !trace_on(n->trace)) {
         return plan_run(n->plans[i], n->args[i], e);
     }
     start = clock_now();
@@ -139,7 +142,9 @@ static enum rc run_node(struct net *n, int i, struct err *e)
     if (rc == RC_OK) {
         rc = device_sync(n->dev, NULL, e);
     }
-    n->seconds[i] += clock_now() - start;
+    n->seconds[i] += n->profiled ? clock_now() - start : 0;
+    trace_span(n->trace, net_plan_category(n, i), n->graph.nodes[i].name,
+               plan_describe(n->plans[i]), start);
     return rc;
 }
 
@@ -155,11 +160,16 @@ static enum rc run_nodes(struct net *n, int from, int to, struct err *e)
 
 static enum rc upload(struct net *n, enum graph_buffer which, const void *src, struct err *e)
 {
+    const double start = clock_now();
+    enum rc rc;
+
     if (n->buffers[which] == NULL) {
         return RC_OK; /* this network has no such input */
     }
     assert(src != NULL);
-    return device_upload(n->dev, NULL, n->buffers[which], src, n->graph.buffer_bytes[which], e);
+    rc = device_upload(n->dev, NULL, n->buffers[which], src, n->graph.buffer_bytes[which], e);
+    trace_span(n->trace, "copy", "input to the device", NULL, start);
+    return rc;
 }
 
 /* Logits in the network's type -> f32. */
@@ -297,6 +307,7 @@ static enum rc add_statistics(struct net *n, struct err *e)
     float *grads = n->bound_grads + n->params->n_trainable;
     float *batch = n->host_stats;
     float *sum = n->host_stats + count;
+    const double start = clock_now();
     enum rc rc;
 
     rc = device_download(n->dev, NULL, batch, n->stats, count * sizeof *batch, e);
@@ -309,7 +320,9 @@ static enum rc add_statistics(struct net *n, struct err *e)
         sum[i] += (float)((double)batch[i] * n->unbiased[i]);
     }
     rc = device_upload(n->dev, NULL, grads, sum, count * sizeof *sum, e);
-    return rc == RC_OK ? device_sync(n->dev, NULL, e) : rc;
+    rc = rc == RC_OK ? device_sync(n->dev, NULL, e) : rc;
+    trace_span(n->trace, "batch norm", "statistics of the batch", NULL, start);
+    return rc;
 }
 
 static enum rc run_backward(struct net *n, struct err *e)

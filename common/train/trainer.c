@@ -255,3 +255,9 @@ const struct net *trainer_net(const struct trainer *t)
 {
     return t->net;
 }
+
+void trainer_trace(struct trainer *t, struct trace *trace)
+{
+    t->trace = trace;
+    net_trace(t->net, trace);
+}

@@ -25,6 +25,7 @@ struct trainer {
     int n_tickets;
     size_t bucket_floats;
     int64_t steps, skipped;
+    struct trace *trace;          /* borrowed; NULL: none */
     char bad_rows[256];           /* this step's rows whose loss is not finite */
 };
 

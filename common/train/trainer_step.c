@@ -102,6 +102,7 @@ static enum rc micro_batch(struct trainer *t, trainer_source *source, void *ctx,
     enum rc rc = source(ctx, t->steps, m, &b, e);
     double begun = clock_now();
 
+    trace_span(t->trace, "wait", "input", NULL, start);
     s->wait_input_s += begun - start;
     if (rc != RC_OK) {
         return rc;
@@ -269,11 +270,13 @@ static enum rc update(struct trainer *t, double scale, double lr, struct err *e)
 {
     double decay = schedule_ema_decay(t->config.ema_decay, t->steps + 1);
     float scalars[4] = {(float)lr, (float)t->config.weight_decay, (float)scale, (float)decay};
+    const double start = clock_now();
     enum rc rc = sgd(t, t->sgd_decayed, 0, scalars, e);
 
     scalars[1] = 0;
     rc = rc != RC_OK ? rc : sgd(t, t->sgd_rest, t->n_decayed, scalars, e);
     rc = rc != RC_OK ? rc : update_statistics(t, decay, e);
+    trace_span(t->trace, "optimizer", "update, momentum, EMA", NULL, start);
     return rc != RC_OK ? rc : net_refresh(t->net, e);
 }
 
@@ -303,6 +306,7 @@ static enum rc finish_step(struct trainer *t, const double all[3], double norm,
     const float *grads = trainer_host(t, FLAT_GRADS);
     double clip = t->config.clip_norm;
     double scale = 1.0 / norm;
+    double start = clock_now();
     enum rc rc = RC_OK;
 
     if (grads == NULL) {
@@ -310,6 +314,7 @@ static enum rc finish_step(struct trainer *t, const double all[3], double norm,
     }
     s->loss = all[0] / norm;
     s->grad_norm = sqrt(sum_squares(t, grads)) / norm;
+    trace_span(t->trace, "optimizer", "norm of the gradient", NULL, start);
     if (!isfinite(s->loss) || !isfinite(s->grad_norm) || !finite_stats(t, grads)) {
         if (!t->config.skip_nonfinite) {
             return report_nonfinite(t, grads, all[2], e);
@@ -331,6 +336,7 @@ enum rc trainer_step(struct trainer *t, trainer_source *source, void *ctx, doubl
 {
     struct trainer_stats s = {.lr = schedule_lr(&t->config.schedule, t->steps)};
     double all[3] = {0, 0, 0};
+    const double began = clock_now();
     double start;
     struct err late = {0};
     enum rc rc;
@@ -345,6 +351,7 @@ enum rc trainer_step(struct trainer *t, trainer_source *source, void *ctx, doubl
     }
     rc = agree_on_losses(t, rc, all, e);
     s.wait_comm_s = clock_now() - start;
+    trace_span(t->trace, "wait", "gradients and losses of all ranks", NULL, start);
     if (rc == RC_OK) {
         start = clock_now();
         rc = finish_step(t, all, norm, &s, e);
@@ -353,5 +360,6 @@ enum rc trainer_step(struct trainer *t, trainer_source *source, void *ctx, doubl
     if (rc == RC_OK) {
         *out = s;
     }
+    trace_step(t->trace, "step", began);
     return rc;
 }

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "common/base/mem.h"
-#include "shards/feed.h"
+#include "shards/feed_impl.h"
 
 enum { IMAGES = 200, SIZE = 8, PIXELS = SIZE * SIZE };
 
@@ -348,10 +348,24 @@ static void it_reads_no_further_ahead_than_its_depth(void **state)
     corpus_close(c);
 }
 
-static void a_paused_feed_finishes_the_next_batch_and_no_more(void **state)
+/* Batches that are finished and not taken. */
+static int finished(struct feed *f)
+{
+    int n = 0;
+
+    (void)pthread_mutex_lock(&f->lock);
+    for (uint64_t b = f->next; b < f->filled; b++) {
+        n += feed_work_slot(f, b)->left == 0;
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+static void a_paused_feed_works_only_while_it_is_waited_for(void **state)
 {
     struct corpus *c = small_corpus(*state, 4);
     struct script s = {.end = 100000, .fail_at = UINT64_MAX};
+    const struct timespec moment = {0, 30 * 1000 * 1000};
     struct feed_config config = config_of(c, &s, 2);
     struct feed *f = NULL;
     struct feed_batch b;
@@ -360,12 +374,18 @@ static void a_paused_feed_finishes_the_next_batch_and_no_more(void **state)
 
     assert_ok(feed_create(&config, &f, &e), e);
     feed_pause(f, true);
-    for (int i = 0; i < 20; i++) { /* no finished batch: the pause does not hold it up */
+    for (int i = 0; i < 20; i++) {
+        (void)nanosleep(&moment, NULL); /* compute: at most what was under way is finished */
+        assert_true(i < f->config.depth || finished(f) <= 1);
         assert_ok(feed_next(f, &b, &more, &e), e);
         assert_int_equal(b.index, i);
         feed_return(f, &b);
     }
     feed_pause(f, false);
+    for (int i = 0; i < 500 && finished(f) < f->config.depth; i++) {
+        (void)nanosleep(&moment, NULL);
+    }
+    assert_int_equal(finished(f), f->config.depth);
     assert_ok(feed_next(f, &b, &more, &e), e);
     assert_int_equal(b.index, 20);
     feed_destroy(f);
@@ -448,7 +468,7 @@ int main(void)
         CASE(a_damaged_shard_is_named),
         CASE(it_stops_in_any_state),
         CASE(it_reads_no_further_ahead_than_its_depth),
-        CASE(a_paused_feed_finishes_the_next_batch_and_no_more),
+        CASE(a_paused_feed_works_only_while_it_is_waited_for),
         CASE(a_steady_feed_allocates_nothing),
         CASE(every_failed_allocation_is_reported),
         CASE(sizes_that_do_not_fit_a_batch_are_refused),

@@ -1,0 +1,368 @@
+/*
+ * A network on this processor against the bound of its convolutions: whole passes, and each of the
+ * network's convolution plans run alone on memory of its own, in turns; the least time of each.
+ * Prints 'ours IMG/S', 'bound IMG/S' and 'part NAME SECONDS' for each part of one profiled pass.
+ */
+#include <string.h>
+
+#include "common/coll/coll.h"
+#include "common/nn/net_impl.h"
+#include "common/train/model.h"
+#include "common/train/trainer.h"
+#include "tests/bench/bench.h"
+
+static const char usage[] =
+    "bench_net infer|train FAMILY SIZE BATCH f32|bf16 CHANNELS CLASSES SECONDS\n"
+    "       bench_net model FILE FAMILY CHANNELS CLASSES    write random weights";
+
+enum { ROUNDS = 3, PART_N = 8 };
+
+struct subject {
+    struct device *dev;
+    struct coll *coll;
+    struct net_config config;
+    struct net *net;         /* inference's, or the trainer's */
+    struct trainer *trainer; /* NULL: inference */
+    uint8_t *pixels;
+    float *target, *weight, *logits;
+    struct key128 *keys;
+    uint32_t *copies;
+};
+
+/* ---- whole passes ---------------------------------------------------------------------------- */
+
+static enum rc source(void *ctx, int64_t step, int m, struct trainer_batch *out, struct err *e)
+{
+    const struct subject *s = ctx;
+
+    (void)step, (void)m, (void)e;
+    *out = (struct trainer_batch){.pixels = s->pixels,
+                                  .target = s->target,
+                                  .weight = s->weight,
+                                  .keys = s->keys,
+                                  .copies = s->copies};
+    return RC_OK;
+}
+
+static double pass(struct subject *s)
+{
+    const double start = clock_now();
+    struct trainer_stats stats;
+    struct err e = {0};
+
+    if (s->trainer == NULL) {
+        bench_must(net_infer(s->net, s->pixels, s->logits, &e), &e);
+    } else {
+        bench_must(trainer_step(s->trainer, source, s, s->config.batch, &stats, &e), &e);
+    }
+    return clock_now() - start;
+}
+
+static void fill(struct subject *s)
+{
+    const struct net_config *c = &s->config;
+    const size_t batch = (size_t)c->batch;
+    const size_t classes = (size_t)c->model.classes;
+    const size_t pixels = batch * (size_t)(c->size * c->size * c->model.in_channels);
+
+    s->pixels = bench_alloc(pixels);
+    s->target = bench_alloc(batch * classes * sizeof(float));
+    s->logits = bench_alloc(batch * classes * sizeof(float));
+    s->weight = bench_alloc(batch * sizeof(float));
+    s->keys = bench_alloc(batch * sizeof *s->keys);
+    s->copies = bench_alloc(batch * sizeof *s->copies);
+    for (size_t i = 0; i < pixels; i++) {
+        s->pixels[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    memset(s->target, 0, batch * classes * sizeof(float));
+    memset(s->keys, 0, batch * sizeof *s->keys);
+    for (size_t i = 0; i < batch; i++) {
+        s->target[i * classes + i % classes] = 1;
+        s->weight[i] = 1;
+        s->copies[i] = (uint32_t)i;
+    }
+}
+
+static void make_trainer(struct subject *s)
+{
+    const struct trainer_config tc = {
+        .net = s->config,
+        .micro_batches = 1,
+        .schedule = {.kind = SCHEDULE_CONSTANT, .lr = 1e-3, .steps = 1000000},
+        .momentum = 0.9,
+        .weight_decay = 4e-5,
+        .bn_momentum = 0.1,
+        .ema_decay = 0.9999,
+        .skip_nonfinite = true,
+        .seed = 1,
+        .fc_std = 0.01};
+    struct err e = {0};
+
+    bench_must(trainer_create(s->dev, s->coll, &tc, &s->trainer, &e), &e);
+    s->net = (struct net *)(uintptr_t)trainer_net(s->trainer); /* to profile it */
+}
+
+static void make_net(struct subject *s)
+{
+    float *w;
+    struct err e = {0};
+
+    bench_must(net_create(s->dev, &s->config, &s->net, &e), &e);
+    w = params_buffer(net_params(s->net));
+    if (w == NULL) {
+        bench_must(mem_raise(&e, "weights", net_params(s->net)->n_total * sizeof *w), &e);
+    }
+    params_init(net_params(s->net), 1, 0.01, w);
+    bench_must(net_load(s->net, w, &e), &e);
+    mem_free(w);
+}
+
+/* ---- the bound ------------------------------------------------------------------------------- */
+
+/* A convolution of the network, alone. */
+struct alone {
+    struct plan *plan;
+    void *args[PLAN_MAX_ARGS];
+    int times; /* in the network */
+    double least;
+};
+
+static bool is_conv(enum op_kind k)
+{
+    return k == OP_CONV || k == OP_CONV_BWD_DATA || k == OP_CONV_BWD_WEIGHTS;
+}
+
+static float *ones(size_t n)
+{
+    float *p = bench_alloc(n * sizeof *p);
+
+    for (size_t i = 0; i < n; i++) {
+        p[i] = 1e-3f;
+    }
+    return p;
+}
+
+static void make_alone(struct subject *s, const struct op_desc *op, struct alone *a)
+{
+    const struct op_conv *o = &op->u.conv;
+    const size_t side = (size_t)((o->h + 2 * o->pad - o->r) / o->stride + 1);
+    const size_t in = (size_t)o->n * (size_t)(o->h * o->w * o->c);
+    const size_t out = (size_t)o->n * side * side * (size_t)o->k;
+    const size_t weights = (size_t)(o->k * o->r * o->r * o->c);
+    float *w = ones(weights);
+    float *bias = ones((size_t)o->k);
+    struct err e = {0};
+
+    bench_must(plan_create(s->dev, op, &a->plan, &e), &e);
+    /* 32 bits an element hold either type */
+    a->args[0] = ones(op->kind == OP_CONV_BWD_DATA ? out : in);
+    a->args[1] = ones(op->kind == OP_CONV_BWD_DATA ? in : out);
+    if (op->kind == OP_CONV_BWD_WEIGHTS) {
+        a->args[2] = w;
+        a->args[3] = o->with_bias ? bias : NULL;
+    } else {
+        bench_must(plan_pack(a->plan, w, o->with_bias ? bias : NULL, NULL, &e), &e);
+    }
+    a->times = 1;
+    a->least = 1e9;
+}
+
+/* Equal convolutions are measured once. */
+static int make_all_alone(struct subject *s, struct alone *all)
+{
+    const struct graph *g = &s->net->graph;
+    int *first = bench_alloc((size_t)g->n_nodes * sizeof *first);
+    int n = 0;
+
+    for (int i = 0; i < g->n_nodes; i++) {
+        int k = 0;
+
+        if (!is_conv(g->nodes[i].op.kind)) {
+            continue;
+        }
+        while (k < n && memcmp(&g->nodes[first[k]].op, &g->nodes[i].op, sizeof g->nodes[i].op)) {
+            k++;
+        }
+        if (k < n) {
+            all[k].times++;
+            continue;
+        }
+        make_alone(s, &g->nodes[i].op, &all[n]);
+        first[n++] = i;
+    }
+    mem_free(first);
+    return n;
+}
+
+static void run_alone(struct alone *a, double budget)
+{
+    const double end = clock_now() + budget;
+    struct err e = {0};
+
+    for (int i = 0; i < 3 || clock_now() < end; i++) {
+        const double start = clock_now();
+
+        bench_must(plan_run(a->plan, a->args, &e), &e);
+        if (i > 0 && clock_now() - start < a->least) {
+            a->least = clock_now() - start;
+        }
+    }
+}
+
+/* ---- where the time goes --------------------------------------------------------------------- */
+
+static const char *const parts[PART_N] = {"convolution forward",
+                                          "convolution d-data",
+                                          "convolution d-weights",
+                                          "batch norm",
+                                          "SE",
+                                          "join",
+                                          "the other plans",
+                                          "outside the network"};
+
+static int part_of(const struct subject *s, int node)
+{
+    const char *category = net_plan_category(s->net, node);
+
+    for (int i = 0; i < PART_N - 2; i++) {
+        if (strcmp(parts[i], category) == 0) {
+            return i;
+        }
+    }
+    return PART_N - 2;
+}
+
+/* The profile of the fastest of a few passes. */
+static void print_parts(struct subject *s)
+{
+    const struct graph *g = &s->net->graph;
+    double *before = bench_alloc((size_t)g->n_nodes * sizeof *before);
+    double best[PART_N] = {0};
+    double least = 1e9;
+
+    net_profile(s->net, true);
+    for (int r = 0; r < ROUNDS; r++) {
+        double sum[PART_N] = {0};
+        double all;
+
+        for (int i = 0; i < g->n_nodes; i++) {
+            before[i] = net_plan_seconds(s->net, i);
+        }
+        all = pass(s);
+        sum[PART_N - 1] = all;
+        for (int i = 0; i < g->n_nodes; i++) {
+            const double took = net_plan_seconds(s->net, i) - before[i];
+
+            sum[part_of(s, i)] += took;
+            sum[PART_N - 1] -= took;
+        }
+        if (all < least) {
+            least = all;
+            memcpy(best, sum, sizeof best);
+        }
+    }
+    net_profile(s->net, false);
+    for (int i = 0; i < PART_N; i++) {
+        printf("part\t%s\t%.6f\n", parts[i], best[i]);
+    }
+    mem_free(before);
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static void measure(struct subject *s, double seconds)
+{
+    struct alone *all = bench_alloc((size_t)s->net->graph.n_nodes * sizeof *all);
+    double ours = 1e9;
+    double bound = 0;
+    int n;
+
+    memset(all, 0, (size_t)s->net->graph.n_nodes * sizeof *all);
+    n = make_all_alone(s, all);
+    (void)pass(s);
+    for (int r = 0; r < ROUNDS; r++) {
+        const double end = clock_now() + seconds / (2 * ROUNDS);
+
+        for (int i = 0; i < 2 || clock_now() < end; i++) {
+            const double took = pass(s);
+
+            ours = took < ours ? took : ours;
+        }
+        for (int i = 0; i < n; i++) {
+            run_alone(&all[i], seconds / (2 * ROUNDS) / n);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        bound += all[i].least * all[i].times;
+    }
+    printf("ours\t%.3f\nbound\t%.3f\n", s->config.batch / ours, s->config.batch / bound);
+    print_parts(s);
+}
+
+static const struct nn_family *family(const char *name)
+{
+    const struct nn_family *f = nn_family_find(name);
+
+    if (f == NULL) {
+        bench_usage(usage);
+    }
+    return f;
+}
+
+static int write_model(char **argv)
+{
+    const struct nn_model m = {family(argv[3]), bench_int(argv[4]), bench_int(argv[5])};
+    struct model_info info = {.in_channels = m.in_channels,
+                              .classes = m.classes,
+                              .mean = {0.485f, 0.456f, 0.406f},
+                              .std = {0.229f, 0.224f, 0.225f},
+                              .note = "random weights of a benchmark"};
+    char **names = mem_calloc((size_t)m.classes, sizeof *names);
+    struct params *p = NULL;
+    struct err e = {0};
+    float *w;
+
+    bench_must(params_create(&m, &p, &e), &e);
+    w = params_buffer(p);
+    if (w == NULL || names == NULL) {
+        bench_must(mem_raise(&e, "a model", p->n_total * sizeof *w), &e);
+    }
+    params_init(p, 1, 0.01, w);
+    (void)snprintf(info.family, sizeof info.family, "%s", m.family->name);
+    for (int i = 0; i < m.classes; i++) {
+        names[i] = mem_sprintf("class%d", i);
+    }
+    info.class_names = names;
+    bench_must(model_save(argv[2], p, w, &info, &e), &e);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct subject s = {0};
+    struct err e = {0};
+
+    if (argc == 6 && strcmp(argv[1], "model") == 0) {
+        return write_model(argv);
+    }
+    if (argc != 9) {
+        bench_usage(usage);
+    }
+    s.config =
+        (struct net_config){.model = {family(argv[2]), bench_int(argv[6]), bench_int(argv[7])},
+                            .batch = bench_int(argv[4]),
+                            .size = bench_int(argv[3]),
+                            .type = strcmp(argv[5], "bf16") == 0 ? DT_BF16 : DT_F32,
+                            .mean = {0.485f, 0.456f, 0.406f},
+                            .std = {0.229f, 0.224f, 0.225f}};
+    bench_must(coll_self_create(&s.coll, &e), &e);
+    bench_must(device_create("cpu", coll_threads(s.coll, 0), &s.dev, &e), &e);
+    fill(&s);
+    if (strcmp(argv[1], "train") == 0) {
+        make_trainer(&s);
+    } else {
+        make_net(&s);
+    }
+    measure(&s, strtod(argv[8], NULL));
+    return 0;
+}

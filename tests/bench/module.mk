@@ -1,0 +1,14 @@
+# `make bench`: our side against bounds.
+BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+$(BENCHES): $(B)/%: %.c $(PROG_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD $*"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< \
+	    -Wl,--start-group $(PROG_LIBS) -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) \
+	    -lcmocka -lm
+
+-include $(addsuffix .d,$(BENCHES))
+
+.PHONY: bench
+bench: $(PROG) $(BENCHES) ## our speed against bounds on this machine: build/bench.json
+	@BUILD_DIR=$(B) BENCH_OUT=$(BUILD) tests/bench/run
