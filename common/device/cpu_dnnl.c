@@ -330,7 +330,7 @@ static void shape_release(struct shape *s)
 
 static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct op_conv *o)
 {
-    dnnl_data_type_t t = o->type == DT_BF16 ? dnnl_bf16 : dnnl_f32;
+    dnnl_data_type_t t = o->type == DT_BF16 ? dnnl_bf16 : dnnl_f32, out = o->wide ? dnnl_f32 : t;
     const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
     const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h), device_op_conv_out(o, o->w)};
@@ -344,7 +344,7 @@ static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct
     st = st != dnnl_success ? st
                             : layout_init(&s->gradient, 4, weights, dnnl_f32, dnnl_format_tag_any);
     st = st != dnnl_success ? st : layout_init(&s->bias, 1, bias, dnnl_f32, dnnl_a);
-    return st != dnnl_success ? st : layout_init(&s->dst, 4, dst, t, dnnl_nhwc);
+    return st != dnnl_success ? st : layout_init(&s->dst, 4, dst, out, dnnl_nhwc);
 }
 
 /* Scratchpads are ours, so that plans share one; ReLU is fused. */

@@ -225,18 +225,21 @@ static void add_pointwise(struct build *b, cudnnPointwiseMode_t mode, desc_ptr i
     b->ops[b->n_ops++] = d;
 }
 
-/* y = relu(conv(x, w) + bias), each step but the first where it is asked for */
+/* y = relu(conv(x, w) + bias), each step but the first where it is asked for; of bf16 a y in f32 is
+ * the copy of a virtual one, as below */
 static void describe_forward(struct build *b, const struct op_desc *op, bool fused,
                              const int64_t x[RANK], const int64_t w[RANK], const int64_t y[RANK])
 {
     const struct op_conv *o = &op->u.conv;
     const int64_t row[RANK] = {1, o->k, 1, 1};
     cudnnDataType_t type = cudnn_type(o->type), wide = CUDNN_DATA_FLOAT;
-    bool bias = fused && o->with_bias, relu = fused && o->relu;
+    cudnnDataType_t given = o->wide ? wide : type;
+    bool bias = fused && o->with_bias, relu = fused && o->relu,
+         copy = !bias && !relu && given != type;
     desc_ptr in = tensor(b, UID_IN0, x, type, true), weights = tensor(b, UID_IN1, w, type, true);
-    desc_ptr out = tensor(b, UID_OUT, y, type, true), sum = out, biased = out;
+    desc_ptr out = tensor(b, UID_OUT, y, given, true), sum = out, biased = out;
 
-    if (bias || relu) {
+    if (bias || relu || copy) {
         sum = tensor(b, UID_SUM, y, wide, false);
     }
     if (bias && relu) {
@@ -248,6 +251,9 @@ static void describe_forward(struct build *b, const struct op_desc *op, bool fus
     }
     if (relu) {
         add_pointwise(b, CUDNN_POINTWISE_RELU_FWD, bias ? biased : sum, NULL, out);
+    }
+    if (copy) {
+        add_pointwise(b, CUDNN_POINTWISE_IDENTITY, sum, NULL, out);
     }
 }
 
@@ -502,7 +508,7 @@ static enum rc create(struct cuda_planner *p, const struct op_desc *op, bool fus
     }
     graph = describe(&b, op, fused);
     g->handle = p->handle;
-    g->info.fused = b.n_ops > 1;
+    g->info.fused = fused && b.n_ops > 1;
     g->with_bias = op->kind == OP_CONV && fused && op->u.conv.with_bias;
     if (b.rc == RC_OK && !choose_any(&b, graph, op, g) && b.rc == RC_OK) {
         char name[PLAN_DESCRIBE_MAX];

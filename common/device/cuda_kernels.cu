@@ -1283,8 +1283,8 @@ int cuda_kernels_pack(const struct op_conv *o, const float *weights, const float
 int cuda_kernels_bias_act(const struct op_conv *o, size_t rows, const float *bias, void *y,
                           struct CUstream_st *stream)
 {
-    return o->type == DT_BF16 ? run_bias_act<bf16>(o, rows, bias, y, stream)
-                              : run_bias_act<float>(o, rows, bias, y, stream);
+    return o->type == DT_BF16 && !o->wide ? run_bias_act<bf16>(o, rows, bias, y, stream)
+                                          : run_bias_act<float>(o, rows, bias, y, stream);
 }
 
 int cuda_kernels_add_weights(const struct op_conv *o, const float *f, float *dw,

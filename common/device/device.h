@@ -74,6 +74,7 @@ struct op_conv {
     bool with_bias; /* a bias (k) f32 is given                                                     */
     bool relu;      /* OP_CONV: ReLU after bias                                                    */
     enum dtype type; /* of x, y, dx, dy; weights and bias masters are f32                          */
+    bool wide;       /* OP_CONV: y is f32 whatever type is (the head's logits)                     */
 };
 
 /** Element-wise and pooling operations over (n, h, w, c). */

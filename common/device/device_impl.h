@@ -77,6 +77,8 @@ int device_op_n_args(enum op_kind kind);
 bool device_op_arg_optional(const struct op_desc *op, int i);
 /** Type of its activations; DT_F32 where it has none. */
 enum dtype device_op_type(const struct op_desc *op);
+/** Type of a convolution's y. */
+enum dtype device_op_conv_type(const struct op_conv *o);
 /** Output height (or width) of a convolution for input height h. */
 int device_op_conv_out(const struct op_conv *o, int h);
 

@@ -88,6 +88,11 @@ enum dtype device_op_type(const struct op_desc *op)
     return DT_F32;
 }
 
+enum dtype device_op_conv_type(const struct op_conv *o)
+{
+    return o->wide ? DT_F32 : o->type;
+}
+
 int device_op_conv_out(const struct op_conv *o, int h)
 {
     return (h + 2 * o->pad - o->r) / o->stride + 1;
@@ -180,6 +185,9 @@ enum rc device_op_check(const struct op_desc *op, struct err *e)
     }
     switch (infos[op->kind].form) {
     case FORM_CONV:
+        if (op->u.conv.wide && op->kind != OP_CONV) {
+            return err_raise(e, RC_INVAL, "%s: only conv has a wide output", infos[op->kind].name);
+        }
         return check_conv(infos[op->kind].name, &op->u.conv, e);
     case FORM_MAP:
         return check_map(op->kind, &op->u.map, e);
@@ -211,9 +219,10 @@ void device_op_describe(const struct op_desc *op, const char *impl, char *out, s
 
     switch (info->form) {
     case FORM_CONV:
-        (void)snprintf(shape, sizeof shape, "%dx%dx%dx%d -> %d r%d s%d%s%s %s", v->n, v->h, v->w,
+        (void)snprintf(shape, sizeof shape, "%dx%dx%dx%d -> %d r%d s%d%s%s %s%s", v->n, v->h, v->w,
                        v->c, v->k, v->r, v->stride, v->with_bias ? " bias" : "",
-                       v->relu && op->kind == OP_CONV ? " relu" : "", dtype_name(v->type));
+                       v->relu && op->kind == OP_CONV ? " relu" : "", dtype_name(v->type),
+                       v->wide ? " to f32" : "");
         break;
     case FORM_MAP:
         (void)snprintf(shape, sizeof shape, "%dx%dx%dx%d%s%s%s %s", m->n, m->h, m->w, m->c,
@@ -318,7 +327,7 @@ double device_op_bytes(const struct op_desc *op)
         weights = (double)v->k * v->r * v->r * v->c;
         return (double)v->n * v->h * v->w * v->c * (double)dtype_size(v->type) +
                (double)v->n * device_op_conv_out(v, v->h) * device_op_conv_out(v, v->w) * v->k *
-                   (double)dtype_size(v->type) +
+                   (double)dtype_size(device_op_conv_type(v)) +
                weights * (double)(op->kind == OP_CONV_BWD_WEIGHTS ? 16 : dtype_size(v->type));
     case FORM_MAP:
         return map_passes(op) * m->n * m->h * m->w * m->c * (double)dtype_size(m->type);

@@ -39,6 +39,7 @@ void ref_conv(const struct ref_plan *p, void *const args[])
     const struct op_conv *o = &p->base.op.u.conv;
     int oh = device_op_conv_out(o, o->h), ow = device_op_conv_out(o, o->w);
     size_t per_k = (size_t)o->r * (size_t)o->r * (size_t)o->c_weights;
+    enum dtype type = device_op_conv_type(o);
 
     for (int n = 0; n < o->n; n++) {
         for (int oy = 0; oy < oh; oy++) {
@@ -47,7 +48,7 @@ void ref_conv(const struct ref_plan *p, void *const args[])
                     double y =
                         (double)p->bias[k] + dot(o, args[0], p->weights + k * per_k, n, oy, ox);
 
-                    ref_put(args[1], o->type, pixel(n, oy, ox, oh, ow, o->k) + k,
+                    ref_put(args[1], type, pixel(n, oy, ox, oh, ow, o->k) + k,
                             o->relu && y < 0 ? 0 : y);
                 }
             }

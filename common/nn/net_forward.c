@@ -66,16 +66,21 @@ static int emit_map(const struct net_build *b, const char *name, enum op_kind ki
     return y;
 }
 
+enum { WITH_BIAS = 1, WITH_RELU = 2, WIDE = 4 /* the output in f32 */ };
+
 /* A convolution whose weights are `layer`.weight; bn: the BN folded into it (inference). */
 static int emit_conv(const struct net_build *b, const char *layer, int x, int stride,
-                     const struct param_view *bn, bool with_bias, bool relu)
+                     const struct param_view *bn, unsigned how)
 {
     struct graph *g = b->graph;
     struct graph_value in = shape_of(b, x);
     struct graph_node node = {.op.kind = OP_CONV, .bn = bn};
     struct op_conv *o = &node.op.u.conv;
+    bool with_bias = how & WITH_BIAS;
+    bool relu = how & WITH_RELU;
     bool affine = bn != NULL || with_bias;
     bool parts = affine && !b->fused;
+    enum dtype type = how & WIDE ? DT_F32 : b->config->type;
     int h;
     int y;
 
@@ -90,12 +95,13 @@ static int emit_conv(const struct net_build *b, const char *layer, int x, int st
                           .r = node.weight->h,
                           .stride = stride,
                           .pad = node.weight->h / 2,
-                          .type = b->config->type};
+                          .type = b->config->type,
+                          .wide = how & WIDE};
     o->c_weights = node.weight->i;
     o->with_bias = affine && !parts;
     o->relu = relu && !parts;
     h = (in.h + 2 * o->pad - o->r) / stride + 1;
-    y = planned(b, h, h, o->k);
+    y = graph_add_planned(g, o->n, h, h, o->k, type);
     node.args[0] = x;
     node.args[1] = y;
     g->affine_floats += affine ? SCALE_AND_SHIFT * (size_t)o->k : 0;
@@ -106,13 +112,14 @@ static int emit_conv(const struct net_build *b, const char *layer, int x, int st
         int x2 = y;
 
         act.op.u.map = map_of(b, x2);
+        act.op.u.map.type = type;
         act.op.u.map.relu = relu;
         act.args[0] = x2;
         act.args[1] = graph_add_at(g, GRAPH_AFFINE, node.affine);
         act.args[2] = b->config->training
                           ? param_value(b, node.bias)
                           : graph_add_at(g, GRAPH_AFFINE, node.affine + (size_t)o->k);
-        act.args[3] = y = planned(b, h, h, o->k);
+        act.args[3] = y = graph_add_planned(g, o->n, h, h, o->k, type);
         snprintf(name, sizeof name, "%.48s affine", layer);
         emit(b, name, &act, 4);
     }
@@ -149,9 +156,9 @@ static int conv_bn(const struct net_build *b, const char *conv, const char *bn, 
                    bool relu)
 {
     if (!b->config->training) {
-        return emit_conv(b, conv, x, stride, view(b, bn, "weight"), false, relu);
+        return emit_conv(b, conv, x, stride, view(b, bn, "weight"), relu ? WITH_RELU : 0);
     }
-    return emit_bn(b, bn, emit_conv(b, conv, x, stride, NULL, false, false), relu);
+    return emit_bn(b, bn, emit_conv(b, conv, x, stride, NULL, 0), relu);
 }
 
 /* Squeeze and excitation: the gate (n, 1, 1, c) of x. */
@@ -163,9 +170,9 @@ static int gate(const struct net_build *b, const char *block, int x)
     snprintf(name, sizeof name, "%s.se.pool", block);
     s = emit_map(b, name, OP_GLOBAL_POOL, x, 1, 1);
     snprintf(name, sizeof name, "%s.se.fc1", block);
-    s = emit_conv(b, name, s, 1, NULL, true, true);
+    s = emit_conv(b, name, s, 1, NULL, WITH_BIAS | WITH_RELU);
     snprintf(name, sizeof name, "%s.se.fc2", block);
-    s = emit_conv(b, name, s, 1, NULL, true, false);
+    s = emit_conv(b, name, s, 1, NULL, WITH_BIAS);
     snprintf(name, sizeof name, "%s.se.sigmoid", block);
     return emit_map(b, name, OP_SIGMOID, s, 1, 1);
 }
@@ -283,7 +290,8 @@ static void loss(const struct net_build *b, int logits)
     emit(b, "loss", &node, 6);
 }
 
-/* Global pool, dropout, fc; the logits are a buffer of their own, since they leave the pass. */
+/* Global pool, dropout, fc; the logits are a buffer of their own, since they leave the pass. Those of
+ * inference are f32: what labels and confidences are made of is not rounded once more. */
 static int head(const struct net_build *b, int x)
 {
     struct graph *g = b->graph;
@@ -301,9 +309,9 @@ static int head(const struct net_build *b, int x)
         emit(b, "dropout", &node, 3);
         x = node.args[2];
     }
-    logits = emit_conv(b, "fc", x, 1, NULL, true, false);
+    logits = emit_conv(b, "fc", x, 1, NULL, b->config->training ? WITH_BIAS : WITH_BIAS | WIDE);
     g->buffer_bytes[BUFFER_LOGITS] =
-        n * (size_t)b->config->model.classes * dtype_size(b->config->type);
+        n * (size_t)b->config->model.classes * dtype_size(net_logits_type(b->config));
     if (!g->out_of_memory) {
         g->values[logits].home = GRAPH_BUFFER;
         g->values[logits].at = BUFFER_LOGITS;

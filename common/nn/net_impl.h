@@ -48,6 +48,12 @@ struct net {
     bool bucket_rest;          /* what is not a weight was called for */
 };
 
+/** Of the logits as they leave the pass: f32 in inference, the network's in training. */
+static inline enum dtype net_logits_type(const struct net_config *c)
+{
+    return c->training ? c->type : DT_F32;
+}
+
 /** net_create with the choice of parts over fused operations. */
 NODISCARD enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused,
                                   struct net **out, struct err *e);

@@ -172,7 +172,7 @@ static enum rc upload(struct net *n, enum graph_buffer which, const void *src, s
     return rc;
 }
 
-/* Logits in the network's type -> f32. */
+/* Logits of a training pass -> f32. */
 static void narrow_logits(const struct net *n, float *logits)
 {
     size_t count = (size_t)n->config.batch * (size_t)n->config.model.classes;
@@ -186,7 +186,7 @@ static void narrow_logits(const struct net *n, float *logits)
 static enum rc fetch_logits(struct net *n, float *logits, struct err *e)
 {
     size_t bytes = n->graph.buffer_bytes[BUFFER_LOGITS];
-    bool wide = n->config.type == DT_F32;
+    bool wide = net_logits_type(&n->config) == DT_F32;
     enum rc rc;
 
     rc = device_download(n->dev, NULL, wide ? (void *)logits : n->host_logits,

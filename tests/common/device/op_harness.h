@@ -88,7 +88,7 @@ static inline void harness_conv_args(struct harness *t)
     t->n_weights = (size_t)o->k * (size_t)o->r * (size_t)o->r *
                    (size_t)(o->c_weights > 0 ? o->c_weights : o->c);
     harness_set(t, 0, data ? ny : nx, o->type, IN, NORMAL);
-    harness_set(t, 1, data ? nx : ny, o->type, forward || data ? OUT : IN, NORMAL);
+    harness_set(t, 1, data ? nx : ny, o->wide ? DT_F32 : o->type, forward || data ? OUT : IN, NORMAL);
     if (t->op.kind == OP_CONV_BWD_WEIGHTS) {
         harness_set(t, 2, t->n_weights, DT_F32, ADDED, NORMAL);
         harness_set(t, 3, (size_t)o->k, DT_F32, o->with_bias ? ADDED : ABSENT, NORMAL);

@@ -157,6 +157,8 @@ static void wrong_shapes_are_named_with_their_numbers(void **state)
          "conv_bwd_data: kernel 3, stride 1, pad 0 do not fit 2x8 pixels"},
         {{OP_CONV_BWD_WEIGHTS, {.conv = {1, 8, 8, 4, 16, 3, 1, 1, .c_weights = 5, .type = DT_F32}}},
          "conv_bwd_weights: weights of 5 input channels for an input of 4"},
+        {{OP_CONV_BWD_DATA, {.conv = {1, 8, 8, 4, 16, 3, 1, 1, .type = DT_BF16, .wide = true}}},
+         "conv_bwd_data: only conv has a wide output"},
         {{OP_CONV, {.conv = {1 << 20, 1 << 10, 1 << 10, 4, 16, 3, 1, 1, .type = DT_F32}}},
          "conv: shape 1048576x1024x1024x4 -> 16 channels cannot be"},
         {{OP_BN_ACT, {.map = {2, 3, 4, 5, DT_U8, .eps = 1e-5f}}},
@@ -321,7 +323,7 @@ static struct op_desc some_op(int kind, enum dtype type)
     struct op_desc op = {.kind = (enum op_kind)kind};
 
     if (kind <= OP_CONV_BWD_WEIGHTS) {
-        op.u.conv = (struct op_conv){8, 14, 14, 16, 32, 3, 1, 1, 0, true, false, type};
+        op.u.conv = (struct op_conv){8, 14, 14, 16, 32, 3, 1, 1, 0, true, false, type, false};
     } else if (kind == OP_SOFTMAX_CE) {
         op.u.loss = (struct op_loss){64, 100, type};
     } else if (kind == OP_NORMALIZE) {

@@ -97,7 +97,7 @@ static void check_convs(enum dtype type)
         const int *s = convs[i];
         struct op_desc op = {.kind = OP_CONV,
                              .u.conv = {0, s[0], s[1], s[2], s[3], s[4], s[5], s[6], 0, i % 2 == 0,
-                                        i % 3 != 0, type}};
+                                        i % 3 != 0, type, s[0] == 1 && i % 2 == 1}};
 
         check_batches(&op);
     }
@@ -171,7 +171,8 @@ static void check_all_equal(struct device *a, struct device *b)
 
         for (size_t j = 0; j < sizeof convs / sizeof convs[0]; j++) {
             const int *s = convs[j];
-            struct op_conv o = {6, s[0], s[1], s[2], s[3], s[4], s[5], s[6], 0, false, false, type};
+            struct op_conv o = {6,    s[0], s[1],  s[2],  s[3], s[4], s[5],
+                                s[6], 0,    false, false, type, false};
             struct op_desc back = {.kind = OP_CONV_BWD_DATA, .u.conv = o};
 
             check_equal(a, b, &back);
@@ -212,9 +213,9 @@ static void weight_gradients_repeat_from_run_to_run(void **state)
 
         must(device_create(harness_backend(i), 2, &a, &must_err));
         for (int t = 0; t < 2; t++) {
-            struct op_desc op = {
-                .kind = OP_CONV_BWD_WEIGHTS,
-                .u.conv = {6, 14, 14, 16, 32, 3, 1, 1, 0, true, false, t == 0 ? DT_F32 : DT_BF16}};
+            struct op_desc op = {.kind = OP_CONV_BWD_WEIGHTS,
+                                 .u.conv = {6, 14, 14, 16, 32, 3, 1, 1, 0, true, false,
+                                            t == 0 ? DT_F32 : DT_BF16, false}};
 
             check_equal(a, a, &op);
         }

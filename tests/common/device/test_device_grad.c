@@ -149,8 +149,8 @@ static void check_convs(struct device *d, const struct pair *p)
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         const int *s = shapes[i];
-        struct op_conv o = {s[0], s[1],     s[2], s[3],       s[4],  s[5],
-                            s[6], s[5] / 2, 0,    i % 2 == 0, false, DT_F32};
+        struct op_conv o = {s[0],     s[1], s[2],       s[3],  s[4],   s[5], s[6],
+                            s[5] / 2, 0,    i % 2 == 0, false, DT_F32, false};
         struct op_desc op = {.u.conv = o};
 
         check_pair(d, p, &op);

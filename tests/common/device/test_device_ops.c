@@ -95,8 +95,10 @@ static void all_convs(struct device *ref, struct device *d, enum dtype type)
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++) {
         for (int kind = OP_CONV; kind <= OP_CONV_BWD_WEIGHTS; kind++) {
             const int *s = convs[i];
-            struct op_conv o = {s[0], s[1], s[2], s[3],       s[4],       s[5],
-                                s[6], s[7], s[8], i % 2 == 0, i % 3 == 0, type};
+            struct op_conv o = {s[0], s[1], s[2],       s[3],       s[4], s[5], s[6],
+                                s[7], s[8], i % 2 == 0, i % 3 == 0, type, false};
+
+            o.wide = kind == OP_CONV && i % 5 < 2;
             struct op_desc op = {.kind = (enum op_kind)kind, .u.conv = o};
 
             run_both(ref, d, &op, 10 + i);
@@ -121,9 +123,9 @@ static void random_convs(struct device *ref, struct device *d, enum dtype type)
         for (int j = 0; j < 9; j++) {
             s[j] = (int)(harness_bits((uint64_t)(9 * i + j)) >> 33) % most[j];
         }
-        op.u.conv =
-            (struct op_conv){1 + s[0], 3 + s[1],    3 + s[2], 1 + s[3],   1 + s[4],  1 + 2 * s[5],
-                             1 + s[6], s[5] * s[7], 0,        i % 2 == 0, s[8] == 1, type};
+        op.u.conv = (struct op_conv){1 + s[0],     3 + s[1], 3 + s[2],    1 + s[3], 1 + s[4],
+                                     1 + 2 * s[5], 1 + s[6], s[5] * s[7], 0,        i % 2 == 0,
+                                     s[8] == 1,    type,     false};
         run_both(ref, d, &op, 100 + (uint64_t)i);
     }
 }
@@ -283,7 +285,7 @@ static void bench_type(struct device *d, enum dtype type)
             const int *s = bench_convs[i];
             struct op_conv o = {
                 s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], 0, kind == OP_CONV, kind == OP_CONV,
-                type};
+                type, false};
             struct op_desc op = {.kind = (enum op_kind)kind, .u.conv = o};
 
             bench_op(d, &op);
