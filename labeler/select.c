@@ -37,7 +37,7 @@ struct select {
     struct select_class *classes;
 };
 
-/* Bits of the least float that is >= x. */
+/* Bits of the least float that is >= x and says something. */
 static uint32_t select_bits_from(double x)
 {
     float f = (float)x;
@@ -45,7 +45,7 @@ static uint32_t select_bits_from(double x)
 
     f = (double)f < x ? nextafterf(f, 2) : f;
     memcpy(&bits, &f, sizeof bits);
-    return bits;
+    return bits < SELECT_BITS_LEAST ? SELECT_BITS_LEAST : bits;
 }
 
 static float select_float(uint32_t bits)
@@ -128,8 +128,11 @@ static enum rc select_visit_percent(void *ctx, int i, struct label_reader *r, st
         uint32_t bits = 0;
         size_t bin = 0;
 
-        if (select_scan_check(&s->scan, i, &all[p], &bits, e) != RC_OK) {
+        if (select_scan_check(&s->scan, i, all, p, &bits, e) != RC_OK) {
             return RC_CORRUPT;
+        }
+        if (bits < SELECT_BITS_LEAST) {
+            continue;
         }
         bin = (size_t)all[p].cls * SELECT_PERCENT +
               (size_t)select_percent((double)select_float(bits));
@@ -234,7 +237,7 @@ static enum rc select_entries(struct select *s, int i, struct label_reader *r,
         uint32_t copies = 0;
         bool more = false;
 
-        if (select_scan_check(&s->scan, i, &all[p], &bits, e) != RC_OK) {
+        if (select_scan_check(&s->scan, i, all, p, &bits, e) != RC_OK) {
             return RC_CORRUPT;
         }
         if (bits < s->plans[cls].floor) {
@@ -359,6 +362,9 @@ static enum rc select_describe(const struct select *s, struct selection_info *in
     label_store_digest(s->scan.labels, &info->labels);
     info->classes = l->classes;
     info->n_classes = l->n_classes;
+    if (s->rule.leave != NULL) {
+        select_leave_digest(s->rule.leave, &info->forgotten);
+    }
     (void)snprintf(info->rule, sizeof info->rule,
                    "flavor %s, min_confidence %g, per_class %llu, duplicate %s, seed %llu",
                    s->rule.flavor == SELECT_EXACT ? "exact" : "noisystudent",
@@ -408,7 +414,8 @@ static enum rc select_seal(struct select *s, const char *path, struct selection_
 enum rc select_run(struct label_store *labels, const struct select_rule *rule, const char *path,
                    struct select_class *classes, struct selection_info *info, struct err *e)
 {
-    struct select s = {.scan = {.labels = labels}, .rule = *rule, .classes = classes};
+    struct select s = {
+        .scan = {.labels = labels, .leave = rule->leave}, .rule = *rule, .classes = classes};
     uint64_t eligible = 0;
     enum rc rc = select_check_rule(rule, e);
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "labeler/select_leave.h"
 #include "shards/label_store.h"
 #include "shards/selection.h"
 
@@ -31,6 +32,7 @@ struct select_rule {
     uint64_t per_class;    /* N; 0: no cap and no duplication */
     bool duplicate;        /* classes with fewer than N */
     uint64_t seed;         /* of the draws of flavor noisystudent */
+    const struct select_leave *leave; /* what is left out in any case; NULL: nothing */
 };
 
 /** One class before and after. */

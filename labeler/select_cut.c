@@ -50,7 +50,7 @@ static enum rc cut_visit_bits(void *ctx, int i, struct label_reader *r, struct e
         const struct cut_range *g = NULL;
         uint32_t bits = 0;
 
-        if (select_scan_check(c->scan, i, &all[p], &bits, e) != RC_OK) {
+        if (select_scan_check(c->scan, i, all, p, &bits, e) != RC_OK) {
             return RC_CORRUPT;
         }
         g = &c->ranges[all[p].cls];
@@ -74,7 +74,7 @@ static enum rc cut_visit_keys(void *ctx, int i, struct label_reader *r, struct e
         uint32_t bits = 0;
         uint64_t key = 0;
 
-        rc = select_scan_check(c->scan, i, &all[p], &bits, e);
+        rc = select_scan_check(c->scan, i, all, p, &bits, e);
         g = rc == RC_OK ? &c->ranges[all[p].cls] : NULL;
         if (g == NULL || bits != g->lo || !select_cut_open(g) || !g->by_key) {
             continue;
@@ -146,12 +146,12 @@ static enum rc cut_visit_first(void *ctx, int i, struct label_reader *r, struct 
     for (uint64_t p = 0; p < n; p++) {
         uint32_t bits = 0;
 
-        if (select_scan_check(c->scan, i, &all[p], &bits, e) != RC_OK) {
+        if (select_scan_check(c->scan, i, all, p, &bits, e) != RC_OK) {
             return RC_CORRUPT;
         }
         if (bits >= f->floor) {
             cut_bin(c, all[p].cls, (bits - f->floor) >> shift);
-        } else {
+        } else if (bits >= SELECT_BITS_LEAST) {
             atomic_fetch_add_explicit(&f->labels[all[p].cls], 1, memory_order_relaxed);
         }
     }

@@ -8,6 +8,7 @@
 #include "labeler/select.h"
 
 enum {
+    SELECT_BITS_LEAST = 1,        /* of the least confidence that says something */
     SELECT_BITS_ONE = 0x3F800000, /* of 1.0f: confidences compare as their bits do */
     SELECT_BINS_MAX = 4096
 };
@@ -22,6 +23,7 @@ extern const struct select_limits select_limits_default;
 struct select_scan {
     struct label_store *labels;
     bool trusted; /* digests were checked by an earlier scan */
+    const struct select_leave *leave; /* NULL: nothing */
 };
 
 /** Called for label shard i, by any thread. */
@@ -31,9 +33,10 @@ typedef enum rc select_visit(void *ctx, int i, struct label_reader *r, struct er
 NODISCARD enum rc select_scan_all(struct select_scan *s, select_visit *visit, void *ctx,
                                   struct err *e);
 
-/** The bits of a label's confidence. RC_CORRUPT: no probability, or no class of the store. */
+/** The bits of the confidence of all[p] in label shard i; 0: it says nothing or is to be left out, and
+ * counts nowhere. RC_CORRUPT: no probability, or no class of the store. */
 NODISCARD enum rc select_scan_check(const struct select_scan *s, int i,
-                                    const struct label_summary *label, uint32_t *bits,
+                                    const struct label_summary *all, uint64_t p, uint32_t *bits,
                                     struct err *e);
 
 /** The line in one class. rank: how many of the labels that are >= floor stand above it. */

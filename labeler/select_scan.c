@@ -40,13 +40,15 @@ enum rc select_scan_all(struct select_scan *s, select_visit *visit, void *ctx, s
     return first;
 }
 
-enum rc select_scan_check(const struct select_scan *s, int i, const struct label_summary *label,
-                          uint32_t *bits, struct err *e)
+enum rc select_scan_check(const struct select_scan *s, int i, const struct label_summary *all,
+                          uint64_t p, uint32_t *bits, struct err *e)
 {
+    const struct label_summary *label = &all[p];
     float confidence = label->confidence;
 
     memcpy(bits, &confidence, sizeof *bits);
     if (*bits <= SELECT_BITS_ONE && label->cls < label_store_lineage(s->labels)->n_classes) {
+        *bits = s->leave != NULL && select_leave_has(s->leave, i, p) ? 0 : *bits;
         return RC_OK;
     }
     return err_raise(e, RC_CORRUPT, "'%s/%s': a summary has confidence %g and class %d of %d",

@@ -15,7 +15,7 @@ static enum rc ties_visit_collect(void *ctx, int i, struct label_reader *r, stru
         const struct cut_range *g = NULL;
         struct cut_candidate x = {.shard = (uint32_t)i, .position = (uint32_t)p, .cls = all[p].cls};
 
-        if (select_scan_check(c->scan, i, &all[p], &x.bits, e) != RC_OK) {
+        if (select_scan_check(c->scan, i, all, p, &x.bits, e) != RC_OK) {
             return RC_CORRUPT;
         }
         g = &c->ranges[x.cls];

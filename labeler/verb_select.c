@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "labeler/labeler_verbs.h"
@@ -13,7 +14,7 @@
 enum { SELECT_SHOWN = 24, SELECT_EXTREMES = 5 }; /* classes in the table */
 
 struct select_config {
-    char *labels, *out;
+    char *labels, *out, *data;
     double min_confidence;
     int64_t per_class, seed;
     int flavor;
@@ -26,6 +27,7 @@ struct select_config {
 static const struct opt select_opts[] = {
     {"labels", OPT_STR, AT(labels), NULL, 0, 0, NULL, "LABELS", "label store, or the folder with the only one"},
     {"out", OPT_STR, AT(out), NULL, 0, 0, NULL, "NAME", "the selection: NAME.lmdb and NAME.json; one of that name is replaced"},
+    {"data", OPT_STR, AT(data), NULL, 0, 0, NULL, "CORPUS", "the corpus that was labeled, whose forgotten images are left out; without it: where the labels say it is"},
     {"min_confidence", OPT_F64, AT(min_confidence), "0.3", 0, 1, NULL, "P", "keep labels with at least this confidence (Xie 2020: 0.3)"},
     {"per_class", OPT_INT, AT(per_class), "0", 0, 4294967295.0, NULL, "N", "keep the N most confident of each class, duplicate classes with fewer to N (Xie 2020: 130000); 0: neither"},
     {"duplicate", OPT_BOOL, AT(duplicate), "true", 0, 0, NULL, NULL, "duplicate classes with fewer than N images"},
@@ -54,6 +56,7 @@ struct select_result {
     struct select_class *classes; /* (n) */
     struct select_class sum;
     struct selection_info info;
+    struct select_leave *leave; /* NULL: the corpus is not there */
     double seconds;
 };
 
@@ -209,6 +212,10 @@ static enum rc select_print(const struct select_result *r, struct err *e)
            (unsigned long long)r->sum.images, (unsigned long long)r->sum.labels,
            (unsigned long long)r->sum.total, 100.0 * (double)r->sum.images / (double)r->sum.total,
            r->seconds);
+    if (r->leave != NULL && select_leave_forgotten(r->leave) > 0) {
+        printf("left out   %llu images that were forgotten\n\n",
+               (unsigned long long)select_leave_forgotten(r->leave));
+    }
     printf("  %-24s %12s %12s %12s %12s %10s\n", "class", "before", "confident", "chosen",
            "with copies", "threshold");
     rc = select_print_classes(r, e);
@@ -268,12 +275,13 @@ static json_t *select_json_balance(const struct select_result *r)
 
 static enum rc select_print_json(const struct select_result *r, struct err *e)
 {
-    json_t *root =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:o, s:o}", "selection", r->config->out,
-                  "store", label_store_path(r->labels), "rule", r->info.rule, "labels",
-                  (json_int_t)r->sum.labels, "eligible", (json_int_t)r->sum.eligible, "images",
-                  (json_int_t)r->sum.images, "total", (json_int_t)r->sum.total, "seconds",
-                  r->seconds, "balance", select_json_balance(r), "classes", select_json_classes(r));
+    json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:I}", "selection",
+                             r->config->out, "store", label_store_path(r->labels), "rule",
+                             r->info.rule, "labels", (json_int_t)r->sum.labels, "eligible",
+                             (json_int_t)r->sum.eligible, "images", (json_int_t)r->sum.images,
+                             "total", (json_int_t)r->sum.total, "seconds", r->seconds, "balance",
+                             select_json_balance(r), "classes", select_json_classes(r), "forgotten",
+                             (json_int_t)(r->leave != NULL ? select_leave_forgotten(r->leave) : 0));
     enum rc rc = RC_OK;
 
     if (root == NULL) {
@@ -295,7 +303,8 @@ static enum rc select_work(struct select_result *r, struct err *e)
                                .min_confidence = c->min_confidence,
                                .per_class = (uint64_t)c->per_class,
                                .duplicate = c->duplicate,
-                               .seed = (uint64_t)c->seed};
+                               .seed = (uint64_t)c->seed,
+                               .leave = r->leave};
     double start = clock_now();
     enum rc rc = RC_OK;
 
@@ -315,11 +324,33 @@ static enum rc select_work(struct select_result *r, struct err *e)
     return rc;
 }
 
+/* What is left out whatever the rule. */
+static enum rc select_leave(struct select_result *r, struct err *e)
+{
+    struct corpus *corpus = NULL;
+    struct err why = {0};
+    enum rc rc = select_leave_corpus(r->labels, r->config->data, &corpus, &why, e);
+
+    if (rc == RC_OK && corpus == NULL) {
+        log_warn("labeler",
+                 "images that were forgotten are not left out, since %s: name the corpus with "
+                 "--data (train leaves them out in any case)",
+                 why.msg);
+    } else if (rc == RC_OK) {
+        rc = select_leave_create(r->labels, corpus, &r->leave, e);
+    }
+    corpus_close(corpus);
+    return rc;
+}
+
 static enum rc select_all(const struct select_config *c, struct err *e)
 {
     struct select_result r = {.config = c};
     enum rc rc = label_store_open(c->labels, &r.labels, e);
 
+    if (rc == RC_OK) {
+        rc = select_leave(&r, e);
+    }
     if (rc == RC_OK) {
         rc = select_work(&r, e);
     }
@@ -327,6 +358,7 @@ static enum rc select_all(const struct select_config *c, struct err *e)
         rc = c->json ? select_print_json(&r, e) : select_print(&r, e);
     }
     mem_free(r.classes);
+    select_leave_destroy(r.leave);
     label_store_close(r.labels);
     return rc;
 }

@@ -25,7 +25,7 @@ static const struct recipe_section recipe_sections[] = {
     {"teacher", "train", "out,data,unlabeled,labels,selection,json,recipe,section,dry_run,resume",
      "weights", false},
     {"label", "label", "model,data,out,json", "", true},
-    {"select", "select", "labels,out,json", "", true},
+    {"select", "select", "labels,data,out,json", "", true},
     {"student", "train", "out,data,unlabeled,labels,selection,json,recipe,section,dry_run,resume",
      "", true},
     {"eval", "eval", "model,data,json", "", false},

@@ -295,6 +295,9 @@ static enum rc run_select(struct run_maker *m, int generation, const char *label
     (void)snprintf(s->name, sizeof s->name, "select-%d", generation);
     rc = run_input(s, "labels", labels, e);
     if (rc == RC_OK) {
+        rc = run_input(s, "data", m->unlabeled, e);
+    }
+    if (rc == RC_OK) {
         rc = args_add(&s->paths, e, "--out=%s", selection);
     }
     if (rc == RC_OK) {

@@ -85,7 +85,8 @@ static enum rc stage_visit_source(struct hash *h, const char *path, const char *
     return RC_OK;
 }
 
-/* Of a store the manifests stand for all of it: they hold the digests of the rest. */
+/* Of a store the manifests stand for all of it, since they hold the digests of the rest; tombstones
+ * come and go without them. */
 static enum rc stage_visit_input(struct hash *h, const char *path, const char *name,
                                  const struct stat *st, struct err *e)
 {
@@ -94,7 +95,8 @@ static enum rc stage_visit_input(struct hash *h, const char *path, const char *n
     enum rc rc = RC_OK;
 
     (void)st;
-    if (dot == NULL || (strcmp(dot, ".json") != 0 && strcmp(dot, ".safetensors") != 0)) {
+    if (dot == NULL || (strcmp(dot, ".json") != 0 && strcmp(dot, ".safetensors") != 0 &&
+                        strcmp(name, "forgotten.bin") != 0)) {
         return RC_OK;
     }
     rc = hash_file(path, &d, e);

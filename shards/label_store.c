@@ -8,6 +8,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "shards/json_bytes.h"
 #include "shards/label_store_impl.h"
 #include "shards/manifest.h"
 
@@ -263,4 +264,16 @@ int label_store_find(const struct label_store *s, int shard)
 const char *label_store_class(const struct label_store *s, int i)
 {
     return json_string_value(json_array_get(s->classes, (size_t)i));
+}
+
+enum rc label_store_corpus(const struct label_store *s, char **out, struct err *e)
+{
+    size_t bytes = 0;
+
+    *out = NULL;
+    if (json_object_get(s->manifest, "corpus") == NULL &&
+        json_object_get(s->manifest, "corpus_hex") == NULL) {
+        return RC_OK;
+    }
+    return json_bytes_get(s->manifest, s->path, "corpus", out, &bytes, e);
 }

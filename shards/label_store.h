@@ -112,6 +112,8 @@ int label_store_shards(const struct label_store *s);
 const struct label_shard *label_store_shard(const struct label_store *s, int i);
 /** Index of the label shard of image shard number `shard`, or -1: not labeled. */
 int label_store_find(const struct label_store *s, int shard);
+/** Where the corpus was when shards were last entered (mem_free); NULL: it does not say. RC_NOMEM. */
+NODISCARD enum rc label_store_corpus(const struct label_store *s, char **out, struct err *e);
 /** Class names, class order. */
 const char *label_store_class(const struct label_store *s, int i);
 

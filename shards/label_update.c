@@ -1,9 +1,12 @@
 /* label_store_update: sealed label shards enter labels.json. */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "shards/json_bytes.h"
 #include "shards/label_store_impl.h"
 #include "shards/lmdb_file.h"
 #include "shards/manifest.h"
@@ -166,6 +169,18 @@ static enum rc update_list(const char *dir, const struct label_lineage *lineage,
     return rc;
 }
 
+/* Where the images are, so that selection finds what was forgotten. */
+static enum rc update_corpus(json_t *root, const struct corpus *corpus, struct err *e)
+{
+    char real[PATH_MAX];
+
+    (void)json_object_del(root, "corpus");
+    (void)json_object_del(root, "corpus_hex");
+    return realpath(corpus_path(corpus), real) != NULL
+               ? json_bytes_set(root, "corpus", real, strlen(real), e)
+               : RC_OK;
+}
+
 enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
                            const char *const classes[], const struct corpus *corpus, struct err *e)
 {
@@ -190,6 +205,9 @@ enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
     }
     if (rc == RC_OK) {
         rc = update_list(dir, lineage, corpus, json_object_get(root, "shards"), &entered, e);
+    }
+    if (rc == RC_OK && entered > 0) {
+        rc = update_corpus(root, corpus, e);
     }
     if (rc == RC_OK && entered > 0) {
         rc = manifest_write(path, LABEL_KIND, LABEL_FORMAT, root, e);

@@ -69,6 +69,9 @@ static enum rc selection_describe(struct selection *s, const char *path, int64_t
         (rc = json_get_string(root, path, "rule", &rule, e)) == RC_OK) {
         (void)snprintf(s->info.rule, sizeof s->info.rule, "%s", rule);
     }
+    if (rc == RC_OK && json_object_get(root, "forgotten") != NULL) {
+        rc = json_get_digest(root, path, "forgotten", &s->info.forgotten, e);
+    }
     json_decref(root);
     return rc;
 }

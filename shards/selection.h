@@ -22,6 +22,7 @@ struct selection_info {
                              * when all shards are labeled */
     struct digest labels;   /* label_store_digest */
     struct digest classes;
+    struct digest forgotten; /* corpus_forgotten_digest of what it left out; zeros: nothing */
     int n_classes;
     int shards;
     uint64_t images;        /* entries */

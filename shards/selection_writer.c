@@ -146,7 +146,8 @@ enum rc selection_writer_put(struct selection_writer *w, int shard,
 static enum rc writer_describe(const struct selection_writer *w, const struct selection_info *info,
                                const struct digest *digest, uint64_t bytes, struct err *e)
 {
-    char hex[4][HASH_HEX_DIGEST];
+    static const struct digest nothing;
+    char hex[5][HASH_HEX_DIGEST];
     json_t *root = NULL;
     enum rc rc = RC_OK;
 
@@ -154,11 +155,13 @@ static enum rc writer_describe(const struct selection_writer *w, const struct se
     hash_digest_hex(&info->labels, hex[1]);
     hash_digest_hex(&info->classes, hex[2]);
     hash_digest_hex(digest, hex[3]);
-    root =
-        json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:s, s:s, s:I}", "corpus", hex[0], "labels",
-                  hex[1], "classes", hex[2], "n_classes", info->n_classes, "shards", info->shards,
-                  "images", (json_int_t)info->images, "total", (json_int_t)info->total, "rule",
-                  info->rule, "file_digest", hex[3], "bytes", (json_int_t)bytes);
+    hash_digest_hex(&info->forgotten, hex[4]);
+    root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:s, s:s, s:I, s:s*}", "corpus", hex[0],
+                     "labels", hex[1], "classes", hex[2], "n_classes", info->n_classes, "shards",
+                     info->shards, "images", (json_int_t)info->images, "total",
+                     (json_int_t)info->total, "rule", info->rule, "file_digest", hex[3], "bytes",
+                     (json_int_t)bytes, "forgotten",
+                     memcmp(&info->forgotten, &nothing, sizeof nothing) != 0 ? hex[4] : NULL);
     rc = root != NULL ? manifest_write(w->json, SELECTION_KIND, SELECTION_FORMAT, root, e)
                       : err_raise(e, RC_NOMEM, "out of memory for '%s'", w->json);
     json_decref(root);

@@ -54,11 +54,11 @@ static void verify_print_fault(void *ctx, const char *what)
 static enum rc verify_print_json(const char *path, const struct verify_result *r, json_t *faults,
                                  struct err *e)
 {
-    json_t *root =
-        json_pack("{s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:O,s:f}", "store", path, "kind",
-                  verify_kinds[r->kind], "shards", r->shards, "verified", r->verified, "records",
-                  (json_int_t)r->records, "bytes", (json_int_t)r->bytes, "faults",
-                  (json_int_t)r->faults, "list", faults, "seconds", r->seconds);
+    json_t *root = json_pack("{s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:O,s:f,s:I}", "store", path, "kind",
+                             verify_kinds[r->kind], "shards", r->shards, "verified", r->verified,
+                             "records", (json_int_t)r->records, "bytes", (json_int_t)r->bytes,
+                             "faults", (json_int_t)r->faults, "list", faults, "seconds", r->seconds,
+                             "forgotten", (json_int_t)r->forgotten);
     enum rc rc = RC_OK;
 
     if (root == NULL) {
@@ -85,6 +85,10 @@ static enum rc verify_all(const struct verify_options *o, const char *path,
         printf("%-10s %s\n", verify_kinds[r.kind], path);
         printf("verified   %d of %d shards, %llu records, %.1f MB in %.1f s\n", r.verified,
                r.shards, (unsigned long long)r.records, (double)r.bytes / 1e6, r.seconds);
+        if (r.forgotten > 0) {
+            printf("forgotten  %llu image%s, which nothing uses any more\n",
+                   (unsigned long long)r.forgotten, r.forgotten == 1 ? "" : "s");
+        }
     }
     json_decref(faults.list);
     if (rc == RC_OK && r.faults > 0) {

@@ -223,6 +223,7 @@ static enum rc verify_corpus(struct verify *v, struct err *e)
         return verify_fault(v, rc, e);
     }
     v->result->shards = corpus_shards(c);
+    v->result->forgotten = corpus_forgotten(c);
     progress_begin(&v->progress, "verify", "images", (int64_t)corpus_images(c), 0);
     rc = verify_manifest(v, v->config->path, "/corpus.json", CORPUS_KIND, e);
     for (int i = 0; i < verify_picks(v, corpus_shards(c)) && rc == RC_OK; i++) {

@@ -31,6 +31,7 @@ struct verify_result {
     uint64_t records;     /* looked at */
     uint64_t bytes;
     uint64_t faults;
+    uint64_t forgotten; /* images of a corpus that nothing may use any more */
     double seconds;
 };
 

@@ -388,6 +388,10 @@ static json_t *run_result(const struct run *r, const char *model_path)
                   images / fmax(seconds, 1e-9), "loss", r->loss, "labeled_a_step",
                   (json_int_t)r->rows.labeled, "unlabeled_a_step", (json_int_t)r->rows.unlabeled);
 
+    if (o != NULL) {
+        (void)json_object_set_new(o, "forgotten",
+                                  json_integer((json_int_t)train_stores_forgotten(&r->stores)));
+    }
     if (o != NULL && r->evaluated) {
         const struct evaluation *v = train_eval_result(r->eval);
 

@@ -149,6 +149,12 @@ void train_stores_close(struct train_stores *s)
     memset(s, 0, sizeof *s);
 }
 
+uint64_t train_stores_forgotten(const struct train_stores *s)
+{
+    return corpus_forgotten(s->labeled) +
+           (s->unlabeled != NULL ? corpus_forgotten(s->unlabeled) : 0);
+}
+
 /* Options that do not change what comes out. */
 static bool train_stores_is_where(const char *line)
 {
@@ -193,6 +199,17 @@ static enum rc train_stores_hash_options(const struct train_config *c, struct ha
     return RC_OK;
 }
 
+/* What was forgotten is not trained on: a run without it is another run. */
+static void train_stores_hash_forgotten(const struct corpus *c, struct hash *h)
+{
+    struct digest d;
+
+    if (corpus_forgotten(c) > 0) {
+        corpus_forgotten_digest(c, &d);
+        hash_update(h, &d, sizeof d);
+    }
+}
+
 enum rc train_stores_run_digest(const struct train_config *c, const struct train_stores *s,
                                 char hex[HASH_HEX_DIGEST], struct err *e)
 {
@@ -208,9 +225,11 @@ enum rc train_stores_run_digest(const struct train_config *c, const struct train
     hash_update(h, &d, sizeof d);
     corpus_class_digest(s->labeled, &d);
     hash_update(h, &d, sizeof d);
+    train_stores_hash_forgotten(s->labeled, h);
     if (s->unlabeled != NULL) {
         corpus_digest(s->unlabeled, &d);
         hash_update(h, &d, sizeof d);
+        train_stores_hash_forgotten(s->unlabeled, h);
         label_store_digest(s->labels, &d);
         hash_update(h, &d, sizeof d);
     }

@@ -20,6 +20,8 @@ struct train_stores {
 NODISCARD enum rc train_stores_open(const struct train_config *c, struct train_stores *out,
                                     struct err *e);
 void train_stores_close(struct train_stores *s);
+/** Images of the corpora to train on that were forgotten and are left out. */
+uint64_t train_stores_forgotten(const struct train_stores *s);
 
 /** Digest of all that decides the weights: options (where-options apart), stores and initial weights,
  * as hex: two runs with the same one are the same run. */

@@ -43,6 +43,10 @@ static enum rc train_print(const struct train_config *c, const json_t *o, struct
            json_number_value(json_object_get(o, "images")),
            json_number_value(json_object_get(o, "seconds")),
            json_number_value(json_object_get(o, "images_per_second")));
+    if (json_integer_value(json_object_get(o, "forgotten")) > 0) {
+        printf("forgotten  %lld images left out\n",
+               (long long)json_integer_value(json_object_get(o, "forgotten")));
+    }
     if (top1 != NULL) {
         printf("top-1      %.2f %%\n", json_number_value(top1));
     }

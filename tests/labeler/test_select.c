@@ -48,6 +48,12 @@ static struct label_store *store_of(const struct made_store *m, const char *dir,
     return s;
 }
 
+/* A confidence of 0 is that of a label that says nothing. */
+static bool counts(const struct made_label *l, double min)
+{
+    return l->confidence > 0 && (double)l->confidence >= min;
+}
+
 /* Rank of label i in its class among those >= min: 0 is the best. */
 static uint64_t rank_of(const struct made_label *all, int i, double min, uint64_t *eligible)
 {
@@ -55,7 +61,7 @@ static uint64_t rank_of(const struct made_label *all, int i, double min, uint64_
 
     *eligible = 0;
     for (int j = 0; j < N; j++) {
-        if (all[j].cls != all[i].cls || (double)all[j].confidence < min) {
+        if (all[j].cls != all[i].cls || !counts(&all[j], min)) {
             continue;
         }
         (*eligible)++;
@@ -67,12 +73,12 @@ static uint64_t rank_of(const struct made_label *all, int i, double min, uint64_
 }
 
 /* Copies that the exact rule gives a label of this rank among n. */
-static uint64_t copies_of(float confidence, uint64_t rank, uint64_t n,
+static uint64_t copies_of(const struct made_label *l, uint64_t rank, uint64_t n,
                           const struct select_rule *rule)
 {
     uint64_t want = rule->per_class;
 
-    if ((double)confidence < rule->min_confidence) {
+    if (!counts(l, rule->min_confidence)) {
         return 0;
     }
     if (want == 0 || (n < want && !rule->duplicate)) {
@@ -131,7 +137,7 @@ static void the_exact_rule_equals_brute_force(void **state)
     }
     for (int i = 0; i < 9; i++) {
         for (int j = 0; j < 8; j++) {
-            struct select_rule rule = {SELECT_EXACT, min[j % 4], per_class[i], j < 4, 0};
+            struct select_rule rule = {SELECT_EXACT, min[j % 4], per_class[i], j < 4, 0, NULL};
             struct select_class classes[CLASSES];
             uint64_t images[CLASSES] = {0};
             uint64_t totals[CLASSES] = {0};
@@ -139,8 +145,8 @@ static void the_exact_rule_equals_brute_force(void **state)
             run(labels, &rule, path, classes);
             selected(path, copies);
             for (int n = 0; n < N; n++) {
-                assert_int_equal(copies[n], copies_of(all[n].confidence, ranks[j % 4][n],
-                                                      eligible[j % 4][n], &rule));
+                assert_int_equal(copies[n],
+                                 copies_of(&all[n], ranks[j % 4][n], eligible[j % 4][n], &rule));
                 images[all[n].cls] += copies[n] > 0;
                 totals[all[n].cls] += copies[n];
             }
@@ -169,7 +175,7 @@ static void cuts_are_exact_however_little_is_held(void **state)
         static const char *const names[] = {"tied", "equal", "smooth"};
         struct label_store *labels = store_of(stores[s], *state, names[s], all);
         for (int i = 0; i < 28; i++) {
-            struct select_scan scan = {labels, false};
+            struct select_scan scan = {labels, false, NULL};
             struct select_class classes[CLASSES];
             struct select_cut cuts[CLASSES] = {{0}};
             struct select_cuts *c = NULL;
@@ -213,8 +219,8 @@ static void the_bytes_do_not_depend_on_threads(void **state)
 
     for (int flavor = 0; flavor < 2; flavor++) {
         for (int threads = 1; threads <= 4; threads++) {
-            struct select_rule rule = {flavor == 0 ? SELECT_EXACT : SELECT_NOISYSTUDENT, 0.3, 123,
-                                       true, 9};
+            struct select_rule rule = {
+                flavor == 0 ? SELECT_EXACT : SELECT_NOISYSTUDENT, 0.3, 123, true, 9, NULL};
             struct selection *s = NULL;
 
             omp_set_num_threads(threads);
@@ -239,7 +245,7 @@ static void noisystudent_walks_whole_per_cents_down(void **state)
 
     (void)help_path(path, *state, "s");
     for (int per_class = 50; per_class <= 1650; per_class += 400) {
-        struct select_rule rule = {SELECT_NOISYSTUDENT, 0.3, (uint64_t)per_class, true, 3};
+        struct select_rule rule = {SELECT_NOISYSTUDENT, 0.3, (uint64_t)per_class, true, 3, NULL};
 
         run(labels, &rule, path, classes);
         selected(path, copies);
@@ -280,7 +286,7 @@ static void noisystudent_walks_whole_per_cents_down(void **state)
 static void rules_that_cannot_be_are_refused(void **state)
 {
     struct label_store *labels = store_of(&smooth, *state, "labels", NULL);
-    struct select_rule rule = {SELECT_NOISYSTUDENT, 0.305, 10, true, 0};
+    struct select_rule rule = {SELECT_NOISYSTUDENT, 0.305, 10, true, 0, NULL};
     struct select_class classes[CLASSES];
     struct selection_info info;
     char path[512];
@@ -290,7 +296,7 @@ static void rules_that_cannot_be_are_refused(void **state)
     assert_int_equal(select_run(labels, &rule, path, classes, &info, &e), RC_INVAL);
     assert_says(e, "flavor noisystudent knows thresholds of whole per cents");
     err_clear(&e);
-    rule = (struct select_rule){SELECT_EXACT, 1.5, 10, true, 0};
+    rule = (struct select_rule){SELECT_EXACT, 1.5, 10, true, 0, NULL};
     assert_int_equal(select_run(labels, &rule, path, classes, &info, &e), RC_INVAL);
     assert_says(e, "a confidence of 1.5: expected 0 to 1");
     err_clear(&e);
@@ -311,7 +317,7 @@ static void a_confidence_that_is_none_names_the_shard(void **state)
 {
     static const struct made_store bad = {SHARDS, PER_SHARD, CLASSES, fill_nonsense};
     struct label_store *labels = store_of(&bad, *state, "labels", NULL);
-    struct select_rule rule = {SELECT_EXACT, 0.3, 10, true, 0};
+    struct select_rule rule = {SELECT_EXACT, 0.3, 10, true, 0, NULL};
     struct select_class classes[CLASSES];
     struct selection_info info;
     char path[512];

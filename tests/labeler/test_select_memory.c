@@ -74,7 +74,7 @@ static void watch_stop(struct watch *w, const char *what)
 static void select_ten_million(const char *dir, const char *path)
 {
     static const struct made_store many = {MANY_SHARDS, MANY_PER_SHARD, MANY_CLASSES, fill_many};
-    struct select_rule rule = {SELECT_EXACT, 0.3, 9000, true, 0};
+    struct select_rule rule = {SELECT_EXACT, 0.3, 9000, true, 0, NULL};
     static struct select_class classes[MANY_CLASSES];
     struct label_store *labels = NULL;
     struct selection_info info;

@@ -1,0 +1,151 @@
+#include "labeler/select_leave.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+
+struct select_leave {
+    int n;          /* label shards */
+    uint8_t **bits; /* (n) a bit an image; NULL: none of the shard is left out */
+    uint64_t forgotten;
+    struct digest digest;
+};
+
+static enum rc leave_fits(const struct label_store *labels, const struct corpus *corpus,
+                          struct err *e)
+{
+    for (int i = 0; i < label_store_shards(labels); i++) {
+        const struct label_shard *s = label_store_shard(labels, i);
+
+        if (s->shard >= corpus_shards(corpus) ||
+            memcmp(&s->image_digest, &corpus_shard(corpus, s->shard)->digest,
+                   sizeof s->image_digest) != 0) {
+            return err_raise(e, RC_INVAL,
+                             "the labels '%s' were made for other images than '%s' holds (shard "
+                             "'%s')",
+                             label_store_path(labels), corpus_path(corpus), s->image_shard);
+        }
+    }
+    return RC_OK;
+}
+
+/* The bits of label shard i, all clear if they are new. */
+static enum rc leave_bits(struct select_leave *l, const struct label_store *labels, int i,
+                          struct err *e)
+{
+    size_t bytes = (size_t)label_store_shard(labels, i)->labels / 8 + 1;
+
+    if (l->bits[i] == NULL) {
+        l->bits[i] = mem_calloc(bytes, 1);
+    }
+    return l->bits[i] != NULL ? RC_OK : mem_raise(e, "images to leave out", bytes);
+}
+
+static enum rc leave_forgotten(struct select_leave *l, const struct label_store *labels,
+                               const struct corpus *corpus, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    for (int i = 0; i < l->n && rc == RC_OK; i++) {
+        const struct label_shard *s = label_store_shard(labels, i);
+
+        if (corpus_shard_forgotten(corpus, s->shard) == 0) {
+            continue;
+        }
+        rc = leave_bits(l, labels, i, e);
+        for (uint64_t p = 0; p < s->labels && rc == RC_OK; p++) {
+            if (corpus_is_forgotten(corpus, s->shard, (uint32_t)p)) {
+                l->bits[i][p / 8] |= (uint8_t)(1u << (p % 8));
+                l->forgotten++;
+            }
+        }
+    }
+    return rc;
+}
+
+enum rc select_leave_create(const struct label_store *labels, const struct corpus *corpus,
+                            struct select_leave **out, struct err *e)
+{
+    struct select_leave *l = mem_calloc(1, sizeof *l);
+    enum rc rc =
+        l != NULL ? leave_fits(labels, corpus, e) : mem_raise(e, "images to leave out", sizeof *l);
+
+    if (rc == RC_OK) {
+        l->n = label_store_shards(labels);
+        corpus_forgotten_digest(corpus, &l->digest);
+        l->bits = mem_calloc((size_t)l->n + 1, sizeof *l->bits);
+        rc = l->bits != NULL ? leave_forgotten(l, labels, corpus, e)
+                             : mem_raise(e, "images to leave out", (size_t)l->n);
+    }
+    if (rc != RC_OK) {
+        select_leave_destroy(l);
+        return rc;
+    }
+    *out = l;
+    return RC_OK;
+}
+
+void select_leave_destroy(struct select_leave *l)
+{
+    if (l != NULL) {
+        for (int i = 0; i < l->n && l->bits != NULL; i++) {
+            mem_free(l->bits[i]);
+        }
+        mem_free(l->bits);
+        mem_free(l);
+    }
+}
+
+bool select_leave_has(const struct select_leave *l, int i, uint64_t position)
+{
+    return l->bits[i] != NULL && (l->bits[i][position / 8] >> (position % 8) & 1) != 0;
+}
+
+uint64_t select_leave_forgotten(const struct select_leave *l)
+{
+    return l->forgotten;
+}
+
+void select_leave_digest(const struct select_leave *l, struct digest *out)
+{
+    *out = l->digest;
+}
+
+static enum rc leave_open(const struct label_store *labels, const char *path, struct corpus **out,
+                          struct err *e)
+{
+    struct corpus *c = NULL;
+    enum rc rc = corpus_open(path, &c, e);
+
+    if (rc == RC_OK) {
+        rc = leave_fits(labels, c, e);
+    }
+    if (rc != RC_OK) {
+        corpus_close(c);
+        return rc;
+    }
+    *out = c;
+    return RC_OK;
+}
+
+enum rc select_leave_corpus(const struct label_store *labels, const char *path, struct corpus **out,
+                            struct err *why, struct err *e)
+{
+    char *said = NULL;
+    enum rc rc = RC_OK;
+
+    *out = NULL;
+    if (path != NULL) {
+        return leave_open(labels, path, out, e);
+    }
+    rc = label_store_corpus(labels, &said, e);
+    if (rc == RC_OK && said == NULL) {
+        (void)err_raise(why, RC_INVAL, "'%s' does not say where its images are",
+                        label_store_path(labels));
+    } else if (rc == RC_OK) {
+        rc = leave_open(labels, said, out, why);
+        rc = rc == RC_NOMEM ? err_raise(e, rc, "%s", why->msg) : RC_OK;
+    }
+    mem_free(said);
+    return rc;
+}
