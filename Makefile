@@ -84,6 +84,8 @@ $(MPI_TESTS): $(B)/%: %.c $(PROG_LIBS)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< \
 	    -Wl,--start-group $(PROG_LIBS) -Wl,--end-group $(LDFLAGS) $(call libs,mpi_launch) -lm
 
+include tests/fakes/module.mk
+
 include tests/gpu/module.mk
 
 include tests/parity/module.mk
@@ -111,7 +113,7 @@ all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clan
 setup: ## install the Debian packages that the build needs (nothing when all are there)
 	@scripts/setup
 
-tests: $(ALL_TESTS) $(MPI_TESTS) $(PARITY_TOOL) $(GPU_TESTS) ## build every test program
+tests: $(ALL_TESTS) $(MPI_TESTS) $(FAULTS) $(PARITY_TOOL) $(GPU_TESTS) ## build every test program
 
 UNITS := $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
 unit: $(UNITS) ## run unit tests; D=common/image runs one folder's
@@ -159,7 +161,7 @@ study-demo: ## five seeds of the demo and three of the photos' (DATA=...): the t
 
 N    ?= 200
 SEED ?= 1
-torture: all ## kills at random instants through all stages: N=200 of them, SEED=1
+torture: all $(FAULTS) ## kills at random instants through all stages: N=200 of them, SEED=1
 	@PRECEPTOR=$(B)/preceptor tests/torture/run $(N) $(SEED)
 
 hosts: all ## three hosts out of network namespaces: one killed, one cut off, one slow (root, iproute2)

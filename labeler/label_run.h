@@ -16,6 +16,7 @@
 #include "common/base/err.h"
 #include "common/base/trace.h"
 #include "common/image/image.h"
+#include "labeler/label_watch.h"
 #include "labeler/work.h"
 #include "shards/label_store.h"
 
@@ -39,6 +40,7 @@ struct label_job {
     int decoders;                        /* threads of a feed; 0 lets it choose */
     bool take_turns;                     /* decoders rest while the predictor runs */
     struct trace *trace;                 /* of the first batches; NULL: none */
+    struct label_watch *watch;           /* NULL: no watchdog */
     const volatile sig_atomic_t *stop;
 };
 

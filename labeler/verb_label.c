@@ -20,7 +20,7 @@
 struct label_config {
     char *model, *data, *out, *classes, *device, *top_k, *profile;
     int64_t size, batch, threads, decoders;
-    double crop_pct, lost_after;
+    double crop_pct, lost_after, watchdog;
     int precision;
     bool json;
 };
@@ -44,6 +44,7 @@ static const struct opt label_opts[] = {
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 256, NULL, "N", "decoding threads of a rank; 0: cores / ranks of this host"},
     {"lost_after", OPT_F64, AT(lost_after), "30", 2, 86400, NULL, "SECONDS", "silence after which a rank's shard goes to another rank"},
+    {"watchdog", OPT_F64, AT(watchdog), "300", 0, 1e6, NULL, "SECONDS", "how long a batch, or the opening of a shard, may take before the rank ends by itself; 0: for ever"},
     {"profile", OPT_STR, AT(profile), NULL, 0, 0, NULL, "FILE", "write a Chrome trace of rank 0's first batches: each plan and each wait"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
@@ -72,6 +73,7 @@ struct label_verb {
     const struct label_config *config;
     struct coll *control;
     struct work *work;
+    struct label_watch *watch;
     struct teacher *teacher;
     struct corpus *corpus;
     struct device *dev;
@@ -274,6 +276,7 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
         .decoders = decoders,
         .take_turns = label_takes_turns(v, decoders),
         .trace = v->trace,
+        .watch = v->watch,
         .stop = stop,
     };
     struct work_counts mine;
@@ -286,7 +289,9 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
     }
 
     if (rc == RC_OK && coll_rank(v->control) == 0 && !work_stopping(v->work)) {
+        label_watch_begin(v->watch, LABEL_WATCH_LOOP, "writing the manifest of", v->dir);
         rc = label_finish(v, e);
+        label_watch_end(v->watch, LABEL_WATCH_LOOP);
     }
     v->seconds = fmax(clock_now() - start, 1e-9);
     return rc;
@@ -344,6 +349,7 @@ static void label_release(struct label_verb *v)
 {
     struct err ignored = {0};
 
+    label_watch_destroy(v->watch);
     (void)!trace_close(v->trace, &ignored); /* of a run that failed */
     work_destroy(v->work);
     predictor_destroy(v->predictor);
@@ -351,6 +357,19 @@ static void label_release(struct label_verb *v)
     corpus_close(v->corpus);
     teacher_close(v->teacher);
     mem_free(v->dir);
+}
+
+/* Its main thread hangs, so that nothing can be agreed or freed: the others learn it by its silence. */
+static void label_late(void *ctx, const char *what, const char *name, double seconds)
+{
+    const struct label_verb *v = ctx;
+
+    log_warn(
+        "labeler",
+        "rank %d has been %s '%s' for %.0f s: its device, a disk or a network file system does "
+        "not answer; this rank ends (the watchdog's time is an option)",
+        coll_rank(v->control), what, name, seconds);
+    coll_leave(1);
 }
 
 static enum rc label_all(const struct label_config *c, const struct verb_call *call, struct err *e)
@@ -363,7 +382,12 @@ static enum rc label_all(const struct label_config *c, const struct verb_call *c
     enum rc rc = coll_agree(call->control, work_create(&wc, &v.work, e), e);
 
     if (rc == RC_OK) {
-        rc = label_prepare(&v, e);
+        rc = label_watch_create(c->watchdog, label_late, &v, &v.watch, e);
+        label_watch_begin(v.watch, LABEL_WATCH_LOOP, "opening the model and the corpus", c->data);
+        if (rc == RC_OK) {
+            rc = label_prepare(&v, e);
+        }
+        label_watch_end(v.watch, LABEL_WATCH_LOOP);
         label_token(&v, &token);
         rc = work_agree(v.work, WORK_ENTER, rc, &token, e);
         if (rc == RC_OK) {

@@ -91,6 +91,10 @@ void coll_set_patience(struct coll *c, double seconds);
  * process must then end by _exit. */
 void coll_abandon(struct coll *c);
 
+/** End this process alone, at once and with nothing freed: for a watchdog whose main thread hangs. The
+ * others find it lost. Does not return. */
+_Noreturn void coll_leave(int code);
+
 /** End every rank at once with this exit code (MPI_Abort). Does not return. */
 _Noreturn void coll_abort(struct coll *c, int code);
 

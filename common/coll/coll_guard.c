@@ -17,6 +17,11 @@ struct coll_guard {
     bool over;
 };
 
+_Noreturn void coll_leave(int code)
+{
+    _exit(code);
+}
+
 static void *guard_main(void *arg)
 {
     struct coll_guard *g = arg;
@@ -30,7 +35,7 @@ static void *guard_main(void *arg)
         log_warn("coll",
                  "MPI has not %s after %.0f s: a rank died or hangs on the way; this one ends",
                  g->what, g->seconds);
-        _exit(1); /* the main thread is inside MPI_Init or MPI_Finalize */
+        coll_leave(1); /* the main thread is inside MPI_Init or MPI_Finalize */
     }
     pthread_mutex_unlock(&g->lock);
     return NULL;

@@ -19,6 +19,7 @@ enum {
     WAIT_LONG_US = 500,
     WAIT_LOOK = COLL_VIGIL_MS * 1000 / WAIT_LONG_US, /* waits between two looks */
     START_SECONDS = 120,
+    END_SECONDS = 60, /* all have agreed by then, and only leave */
 };
 
 enum rc coll_mpi_raise(struct err *e, const struct coll_mpi *m, int code, const char *what)
@@ -175,7 +176,9 @@ static void mpi_destroy(struct coll *c)
     }
     if (w->instances == 0) {
         if (!w->abandoned) {
-            struct coll_guard *g = coll_guard_start(w->vigil.patience, "ended");
+            const double patience = w->vigil.patience;
+            struct coll_guard *g =
+                coll_guard_start(patience < END_SECONDS ? patience : END_SECONDS, "ended");
             MPI_Finalize();
             coll_guard_end(g);
         }

@@ -7,6 +7,7 @@
 
 #include "labeler/select.h"
 #include "shards/epoch_order.h"
+#include "tests/sanitized.h"
 
 enum { MANY_CLASSES = 1000, MANY_SHARDS = 10, MANY_PER_SHARD = 1000000 };
 
@@ -102,6 +103,9 @@ static void ten_million_labels_need_at_most_256_mb(void **state)
     char path[512];
     struct err e = {0};
 
+    if (sanitized) {
+        skip();
+    }
     select_ten_million(help_path(dir, *state, "labels"), help_path(path, *state, "s"));
     watch_start(&w);
     assert_ok(corpus_create(dir, false, NULL, &config.corpus, &e), e);

@@ -4,21 +4,9 @@
 #include <sys/resource.h>
 
 #include "shards/lmdb_file.h"
+#include "tests/sanitized.h"
 
 static const char *const tables[] = {"a", "b"};
-
-#if defined __has_feature /* clang */
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#elif defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__ /* gcc */
-#define SANITIZED
-#endif
-#ifdef SANITIZED
-static const bool sanitized = true;
-#else
-static const bool sanitized = false;
-#endif
 
 static struct lmdb_file *create(const char *path)
 {
