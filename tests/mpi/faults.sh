@@ -43,6 +43,11 @@ said() {
     }
 }
 
+# ended_badly CASE: by itself, and not as if all were well.
+ended_badly() {
+    case $STATUS in 0 | 124) fail "$1: exit code $STATUS" ;; esac
+}
+
 # labels_complete CASE: the same command without faults ends with the undisturbed labels.
 labels_complete() {
     local before
@@ -97,7 +102,7 @@ ok label-with-a-rank-that-hangs
 OUT=$WORK/hangs-first
 # shellcheck disable=SC2046 # words
 RANK=0 faulty "read:/images-:3:hang" 2 "$OUT" $(label_args "$OUT") --watchdog 2
-[ "$STATUS" -ne 0 ] && [ "$STATUS" -ne 124 ] || fail "rank 0 hangs: exit code $STATUS"
+ended_badly "rank 0 hangs"
 said hang "rank 0 has been (opening|labeling a batch of) 'images-[0-9]*.lmdb' for [2-9] s"
 labels_complete hang
 ok label-with-a-rank-0-that-hangs
@@ -138,7 +143,7 @@ train_completes() {
 while read -r -u 3 name faults rank sentence; do
     OUT=$WORK/train-$name
     RANK=$rank faulty "$faults" 2 "$OUT" "${TRAIN[@]}" --out "$OUT"
-    [ "$STATUS" -ne 0 ] && [ "$STATUS" -ne 124 ] || fail "train with $name: exit code $STATUS"
+    ended_badly "train with $name"
     said "$name" "preceptor: .*$sentence"
     train_completes "$name"
     ok "train-with-$name"
