@@ -9,6 +9,8 @@ $(BENCHES): $(B)/%: %.c $(PROG_LIBS)
 
 -include $(addsuffix .d,$(BENCHES))
 
-.PHONY: bench
-bench: $(PROG) $(BENCHES) ## our speed against bounds on this machine: build/bench.json
+.PHONY: bench bench-peers
+bench: $(PROG) $(BENCHES) ## our speed against bounds on this machine: build/bench.json (ONLY=row)
 	@BUILD_DIR=$(B) BENCH_OUT=$(BUILD) tests/bench/run
+bench-peers: $(PROG) $(BENCHES) ## the same against OpenVINO, torch, DALI, DuckDB, alternately (ONLY=row)
+	@BUILD_DIR=$(B) BENCH_OUT=$(BUILD) tests/bench/run --peers
