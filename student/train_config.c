@@ -28,6 +28,7 @@ const struct opt train_opts[] = {
     {"dry_run_classes", OPT_INT, AT(dry_run_classes), "1000", 1, 65536, NULL, "N", "classes to assume in a dry run without --data"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON on standard output"},
     {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
+    {"collective", OPT_ENUM, AT(collective), "auto", 0, 0, "auto,mpi,nccl", "NAME", "what sums the gradients of all ranks: nccl in the memory of GPUs, mpi in that of the host; auto: nccl where it can"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 1024, NULL, "N", "decoding threads of a rank; 0: as many as compute threads"},
 

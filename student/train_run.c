@@ -123,6 +123,10 @@ static enum rc run_trainer(struct run *r, struct err *e)
     enum rc rc = device_create_local(r->c->device, coll_threads(r->control, (int)r->c->threads),
                                      coll_local_rank(r->control), &r->dev, e);
 
+    rc = coll_agree(r->control, rc, e);
+    if (rc == RC_OK) {
+        rc = coll_create_data(r->control, r->dev, (enum coll_data)r->c->collective, &r->data, e);
+    }
     if (rc == RC_OK) {
         rc = trainer_create(r->dev, r->data, &r->tc, &r->trainer, e);
     }
@@ -238,10 +242,10 @@ static void run_release(struct run *r)
     train_eval_destroy(r->eval);
     mix_destroy(r->mix);
     trainer_destroy(r->trainer);
+    coll_destroy(r->data);
     device_destroy(r->dev);
     model_info_release(&r->info);
     train_stores_close(&r->stores);
-    coll_destroy(r->data);
     train_folder_close(r->lock);
 }
 
@@ -511,9 +515,6 @@ enum rc train_run(const struct train_config *c, const struct verb_call *call, js
     rc = coll_agree(r.control, rc, e);
     if (rc == RC_OK && done) {
         log_info("student", "'%s' is done already", c->out);
-    }
-    if (rc == RC_OK && !done) {
-        rc = coll_dup(r.control, &r.data, e);
     }
     if (rc == RC_OK && !done) {
         rc = run_all(&r, result, e);

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/coll/coll_impl.h"
+#include "common/device/device.h"
 
 /* Set by the launchers whose processes MPI_Init can join. */
 static const char *const launcher_variables[] = {
@@ -31,6 +33,41 @@ enum rc coll_dup(struct coll *c, struct coll **out, struct err *e)
     return c->ops->dup(c, out, e);
 }
 
+#if !HAVE_NCCL
+enum rc coll_nccl_create(struct coll *control, struct device *dev, struct coll **out, struct err *e)
+{
+    (void)control;
+    (void)dev;
+    (void)out;
+    return err_raise(e, RC_UNSUPPORTED, "this program was built without NCCL");
+}
+#endif
+
+enum rc coll_create_data(struct coll *control, struct device *dev, enum coll_data which,
+                         struct coll **out, struct err *e)
+{
+    int32_t gpus = queue_stream(dev, NULL) != NULL;
+    struct err why = {0};
+    enum rc rc;
+
+    if (which == COLL_DATA_NCCL) {
+        return coll_nccl_create(control, dev, out, e);
+    }
+    rc = coll_allreduce(control, &gpus, 1, COLL_I32, COLL_MIN, e);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (which == COLL_DATA_AUTO && gpus != 0 && control->size > 1) {
+        if (coll_nccl_create(control, dev, out, &why) == RC_OK) {
+            return RC_OK;
+        }
+        if (control->rank == 0) {
+            log_warn("coll", "gradients go through host memory and MPI: %s", why.msg);
+        }
+    }
+    return coll_dup(control, out, e);
+}
+
 void coll_destroy(struct coll *c)
 {
     if (c != NULL) {
@@ -41,6 +78,11 @@ void coll_destroy(struct coll *c)
 const char *coll_name(const struct coll *c)
 {
     return c->ops->name;
+}
+
+bool coll_on_device(const struct coll *c)
+{
+    return c->ops->on_device;
 }
 
 int coll_rank(const struct coll *c)

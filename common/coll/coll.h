@@ -19,6 +19,7 @@
 #include "common/base/err.h"
 
 struct coll;
+struct device;
 
 enum coll_type { COLL_I32, COLL_I64, COLL_F32, COLL_F64 };
 enum coll_op { COLL_SUM, COLL_MIN, COLL_MAX };
@@ -31,10 +32,24 @@ NODISCARD enum rc coll_mpi_create(struct coll **out, struct err *e);
 NODISCARD enum rc coll_create(struct coll **out, struct err *e);
 /** A second instance on the same ranks (own communicator): the data instance. Collective. */
 NODISCARD enum rc coll_dup(struct coll *c, struct coll **out, struct err *e);
+/** An instance whose asynchronous all-reduces are NCCL's, in the memory of the ranks' GPUs; for all else
+ * it is a duplicate of control. One rank a GPU; dev is borrowed and outlives it. Collective.
+ * RC_UNSUPPORTED: built without NCCL, or dev is no GPU; RC_LIB: NCCL cannot be loaded or does not
+ * start. Where one rank fails all do, each with the guilty one's sentence (coll_agree). */
+NODISCARD enum rc coll_nccl_create(struct coll *control, struct device *dev, struct coll **out,
+                                   struct err *e);
+/** The data instance of ranks that compute on dev. AUTO: NCCL where every rank has a GPU and NCCL,
+ * else MPI with a sentence in the log. Collective. */
+enum coll_data { COLL_DATA_AUTO, COLL_DATA_MPI, COLL_DATA_NCCL };
+NODISCARD enum rc coll_create_data(struct coll *control, struct device *dev, enum coll_data which,
+                                   struct coll **out, struct err *e);
 /** The last instance finalises MPI. NULL is fine. */
 void coll_destroy(struct coll *c);
 
-const char *coll_name(const struct coll *c); /* "self", "mpi" */
+const char *coll_name(const struct coll *c); /* "self", "mpi", "nccl" */
+/** Whether asynchronous all-reduces take the memory of the GPU that the instance was made for (and see
+ * what its main queue wrote), instead of the host's. */
+bool coll_on_device(const struct coll *c);
 int coll_rank(const struct coll *c);
 int coll_size(const struct coll *c);
 int coll_local_rank(const struct coll *c); /* among the ranks of this host */

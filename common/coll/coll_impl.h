@@ -4,9 +4,12 @@
 
 #include "common/coll/coll.h"
 
+struct coll_wait; /* coll_vigil_impl.h */
+
 /** One row an instance; arguments were checked by coll.c. */
 struct coll_ops {
     const char *name;
+    bool on_device; /* asynchronous all-reduces take a GPU's memory */
     enum rc (*dup)(struct coll *c, struct coll **out, struct err *e);
     void (*destroy)(struct coll *c);
     enum rc (*allreduce)(struct coll *c, void *buf, size_t n, enum coll_type type, enum coll_op op,
@@ -20,6 +23,10 @@ struct coll_ops {
     enum rc (*send)(struct coll *c, int to, int tag, const void *msg, size_t bytes, struct err *e);
     enum rc (*poll)(struct coll *c, int tag, void *msg, size_t max, size_t *bytes, int *from,
                     struct err *e);
+    /* one look at the other ranks, during a wait that is not the instance's own */
+    enum rc (*look)(struct coll *c, struct coll_wait *w, struct err *e);
+    /* another rank's wait was given up: this one's collectives are refused from now on, too */
+    void (*lose)(struct coll *c);
     void (*patience)(struct coll *c, double seconds);
     void (*abandon)(struct coll *c);
     void (*abort)(struct coll *c, int code);

@@ -253,6 +253,19 @@ static enum rc mpi_dup(struct coll *c, struct coll **out, struct err *e)
     return rc;
 }
 
+static enum rc mpi_look(struct coll *c, struct coll_wait *w, struct err *e)
+{
+    return coll_vigil_look(&((struct coll_mpi *)c)->world->vigil, w, e);
+}
+
+static void mpi_lose(struct coll *c)
+{
+    struct coll_mpi_world *w = ((struct coll_mpi *)c)->world;
+
+    atomic_store(&w->vigil.lost, true);
+    w->abandoned = true;
+}
+
 static void mpi_patience(struct coll *c, double seconds)
 {
     ((struct coll_mpi *)c)->world->vigil.patience = seconds;
@@ -286,6 +299,8 @@ static const struct coll_ops mpi_ops = {
     .allreduce_wait = coll_mpi_async_wait,
     .send = coll_mpi_mail_send,
     .poll = coll_mpi_mail_poll,
+    .look = mpi_look,
+    .lose = mpi_lose,
     .patience = mpi_patience,
     .abandon = mpi_abandon,
     .abort = mpi_abort,

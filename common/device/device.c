@@ -207,6 +207,16 @@ enum rc event_wait(struct device *d, struct event *ev, struct queue *q, struct e
     return d->ops->event_wait(d, ev, q, e);
 }
 
+enum rc event_done(struct device *d, struct event *ev, bool *done, struct err *e)
+{
+    return d->ops->event_done(d, ev, done, e);
+}
+
+void *queue_stream(struct device *d, struct queue *q)
+{
+    return d->ops->queue_stream != NULL ? d->ops->queue_stream(d, q) : NULL;
+}
+
 enum rc plan_create(struct device *d, const struct op_desc *op, struct plan **out, struct err *e)
 {
     struct op_desc full = *op;

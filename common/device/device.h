@@ -216,6 +216,10 @@ void event_destroy(struct device *d, struct event *ev);
 /** Mark the point that q has reached; make another queue wait for it. */
 NODISCARD enum rc event_record(struct device *d, struct event *ev, struct queue *q, struct err *e);
 NODISCARD enum rc event_wait(struct device *d, struct event *ev, struct queue *q, struct err *e);
+/** Whether all that was queued before the mark has ended; never waits. Late failures surface here. */
+NODISCARD enum rc event_done(struct device *d, struct event *ev, bool *done, struct err *e);
+/** The cudaStream_t behind a queue, for a library that queues work itself; NULL: no such thing. */
+void *queue_stream(struct device *d, struct queue *q);
 
 /* ---- plans --------------------------------------------------------------------------------- */
 

@@ -315,6 +315,23 @@ static enum rc cuda_event_wait(struct device *d, struct event *ev, struct queue 
     return check(d, cudaStreamWaitEvent(stream_of(d, q), ev->event, 0), "wait for an event", e);
 }
 
+static enum rc cuda_event_done(struct device *d, struct event *ev, bool *done, struct err *e)
+{
+    cudaError_t s = cudaEventQuery(ev->event);
+
+    *done = s == cudaSuccess;
+    if (s == cudaErrorNotReady) {
+        (void)cudaGetLastError();
+        return RC_OK;
+    }
+    return check(d, s, "queued work", e);
+}
+
+static void *cuda_queue_stream(struct device *d, struct queue *q)
+{
+    return stream_of(d, q);
+}
+
 /* ---- plans ------------------------------------------------------------------------------------ */
 
 static void cuda_plan_destroy(struct plan *plan)
@@ -510,6 +527,8 @@ const struct device_ops device_cuda_ops = {
     .event_destroy = cuda_event_destroy,
     .event_record = cuda_event_record,
     .event_wait = cuda_event_wait,
+    .event_done = cuda_event_done,
+    .queue_stream = cuda_queue_stream,
     .plan_create = cuda_plan_create,
     .plan_destroy = cuda_plan_destroy,
     .plan_pack = cuda_plan_pack,

@@ -117,3 +117,9 @@ enum rc device_host_event_wait(struct device *d, struct event *ev, struct queue 
 {
     return device_host_event_record(d, ev, q, e);
 }
+
+enum rc device_host_event_done(struct device *d, struct event *ev, bool *done, struct err *e)
+{
+    *done = true;
+    return device_host_event_record(d, ev, NULL, e);
+}

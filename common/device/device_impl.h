@@ -34,6 +34,8 @@ struct device_ops {
     void (*event_destroy)(struct device *d, struct event *ev);
     enum rc (*event_record)(struct device *d, struct event *ev, struct queue *q, struct err *e);
     enum rc (*event_wait)(struct device *d, struct event *ev, struct queue *q, struct err *e);
+    enum rc (*event_done)(struct device *d, struct event *ev, bool *done, struct err *e);
+    void *(*queue_stream)(struct device *d, struct queue *q); /* NULL: it has none */
 
     enum rc (*plan_create)(struct device *d, const struct op_desc *op, struct plan **out,
                            struct err *e);
@@ -102,6 +104,8 @@ NODISCARD enum rc device_host_event_record(struct device *d, struct event *ev, s
                                            struct err *e);
 NODISCARD enum rc device_host_event_wait(struct device *d, struct event *ev, struct queue *q,
                                          struct err *e);
+NODISCARD enum rc device_host_event_done(struct device *d, struct event *ev, bool *done,
+                                         struct err *e);
 
 /** The memory rows of a host backend's table. */
 #define DEVICE_HOST_MEMORY                                                                         \
@@ -110,6 +114,6 @@ NODISCARD enum rc device_host_event_wait(struct device *d, struct event *ev, str
     .zero = device_host_zero, .sync = device_host_sync, .queue_create = device_host_queue_create,  \
     .queue_destroy = device_host_queue_destroy, .event_create = device_host_event_create,          \
     .event_destroy = device_host_event_destroy, .event_record = device_host_event_record,          \
-    .event_wait = device_host_event_wait
+    .event_wait = device_host_event_wait, .event_done = device_host_event_done
 
 #endif

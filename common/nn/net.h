@@ -69,7 +69,7 @@ NODISCARD enum rc net_refresh(struct net *n, struct err *e);
 NODISCARD enum rc net_train(struct net *n, const uint8_t *pixels, const struct net_targets *t,
                             float *loss, float *logits, struct err *e);
 
-/** Called as soon as gradients of params [from, to) will not change any more in this backward pass:
+/** Called as soon as what the main queue holds computes the last of the gradients of params [from, to):
  * buckets of at least bucket_floats weights, from the last layer to the first, then the rest
  * (biases, BN, statistics). Equal boundaries on every rank. NULL switches it off. */
 typedef enum rc net_bucket_fn(void *ctx, size_t from, size_t to, struct err *e);

@@ -244,16 +244,6 @@ static enum rc upload_targets(struct net *n, const uint8_t *pixels, const struct
     return rc != RC_OK ? rc : upload(n, BUFFER_DROPOUT, t->dropout, e);
 }
 
-/* A bucket is called for even when the device failed: other ranks wait for it. */
-static enum rc call_bucket(struct net *n, size_t from, size_t to, struct err *e)
-{
-    /* Queued work that writes these gradients is done before they leave. */
-    enum rc synced = device_sync(n->dev, NULL, e);
-    enum rc rc = n->on_bucket(n->bucket_ctx, from, to, e);
-
-    return synced != RC_OK ? synced : rc;
-}
-
 /* Weights from `complete` on will not change any more. */
 static enum rc advance_buckets(struct net *n, size_t complete, struct err *e)
 {
@@ -264,7 +254,7 @@ static enum rc advance_buckets(struct net *n, size_t complete, struct err *e)
         return RC_OK;
     }
     n->bucket_end = complete;
-    return call_bucket(n, complete, end, e);
+    return n->on_bucket(n->bucket_ctx, complete, end, e);
 }
 
 static enum rc rest_bucket(struct net *n, struct err *e)
@@ -273,7 +263,7 @@ static enum rc rest_bucket(struct net *n, struct err *e)
         return RC_OK;
     }
     n->bucket_rest = true;
-    return call_bucket(n, n->params->n_decayed, n->params->n_total, e);
+    return n->on_bucket(n->bucket_ctx, n->params->n_decayed, n->params->n_total, e);
 }
 
 void net_on_bucket(struct net *n, net_bucket_fn *fn, void *ctx, size_t bucket_floats)

@@ -14,17 +14,22 @@ enum {
 
 /* ---- gradients of all ranks ------------------------------------------------------------------ */
 
-/* Gradients where the collective can reach them: the host. */
+/* Whether the collective takes the gradients where they are. */
+static bool reduced_in_place(const struct trainer *t)
+{
+    return device_is_host(t->dev) || coll_on_device(t->coll);
+}
+
 static float *reducible(const struct trainer *t)
 {
-    return device_is_host(t->dev) ? t->flat[FLAT_GRADS] : t->mirror[FLAT_GRADS];
+    return reduced_in_place(t) ? t->flat[FLAT_GRADS] : t->mirror[FLAT_GRADS];
 }
 
 static enum rc download_bucket(struct trainer *t, size_t from, size_t to, struct err *e)
 {
     enum rc rc = RC_OK;
 
-    if (!device_is_host(t->dev)) {
+    if (!reduced_in_place(t)) {
         rc = device_download(t->dev, NULL, reducible(t) + from, t->flat[FLAT_GRADS] + from,
                              (to - from) * sizeof(float), e);
         rc = rc != RC_OK ? rc : device_sync(t->dev, NULL, e);
@@ -34,7 +39,7 @@ static enum rc download_bucket(struct trainer *t, size_t from, size_t to, struct
 
 static enum rc upload_bucket(struct trainer *t, size_t from, size_t to, struct err *e)
 {
-    if (device_is_host(t->dev)) {
+    if (reduced_in_place(t)) {
         return RC_OK;
     }
     return device_upload(t->dev, NULL, t->flat[FLAT_GRADS] + from, reducible(t) + from,

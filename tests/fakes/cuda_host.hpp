@@ -35,4 +35,7 @@ template <class K, class... A> std::function<void()> fake_bind(K kernel, A... ar
 /* Queue any other work; false: the stream has failed. Shared with fake_cudnn.cpp. */
 bool fake_enqueue(cudaStream_t stream, std::function<void()> work);
 
+/* Where in its piece of device memory an address lies; ends the process where it is in none. */
+size_t fake_offset(const void *p);
+
 #endif

@@ -8,11 +8,13 @@
  * FAKE_CUDA_DEVICES=n   how many GPUs there are (1)
  * FAKE_CUDA_MEMORY=n    bytes of each (1 GiB)
  * FAKE_CUDA_FAIL_AT=n   the n-th piece of work that runs loses the device */
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -39,10 +41,12 @@ std::condition_variable changed;
 std::map<char *, block_of_memory> memory;
 std::vector<cudaStream_t> streams;
 size_t used;
-int waiting; /* host threads that wait: device memory is open */
+int waiting; /* host threads that wait */
+bool is_open; /* device memory: while work runs that somebody waits for */
 long runs;
 bool lost;
 thread_local cudaError_t last_error;
+thread_local int current_device;
 
 long setting(const char *name, long otherwise)
 {
@@ -80,6 +84,47 @@ struct CUevent_st {
 
 namespace {
 
+void set_open(bool open)
+{
+    for (auto &m : memory) {
+        if (mprotect(m.second.map + PAGE, m.second.map_bytes - 2 * PAGE,
+                     open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) {
+            die("mprotect failed");
+        }
+    }
+    is_open = open;
+}
+
+/* Work that was asked for is not done, or somebody waits for it. */
+bool busy()
+{
+    for (cudaStream_t s : streams) {
+        if (s->done < s->wanted) {
+            return true;
+        }
+    }
+    return waiting > 0;
+}
+
+void close_when_idle()
+{
+    if (is_open && !busy()) {
+        set_open(false);
+    }
+}
+
+/* Let s run up to `at`. */
+void ask(cudaStream_t s, size_t at)
+{
+    if (s->wanted < at) {
+        s->wanted = at;
+        if (!is_open) {
+            set_open(true);
+        }
+        changed.notify_all();
+    }
+}
+
 void run_stream(cudaStream_t s)
 {
     std::unique_lock<std::mutex> hold(lock);
@@ -99,32 +144,19 @@ void run_stream(cudaStream_t s)
             hold.lock();
         }
         s->done++;
+        close_when_idle();
         changed.notify_all();
-    }
-}
-
-void open_memory(bool open)
-{
-    for (auto &m : memory) {
-        if (mprotect(m.second.map + PAGE, m.second.map_bytes - 2 * PAGE,
-                     open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0) {
-            die("mprotect failed");
-        }
     }
 }
 
 /* Let s run up to `at`, and wait. */
 void drain(std::unique_lock<std::mutex> &hold, cudaStream_t s, size_t at)
 {
-    if (waiting++ == 0) {
-        open_memory(true);
-    }
-    s->wanted = s->wanted > at ? s->wanted : at;
-    changed.notify_all();
+    waiting++;
+    ask(s, at);
     changed.wait(hold, [&] { return s->done >= at; });
-    if (--waiting == 0) {
-        open_memory(false);
-    }
+    waiting--;
+    close_when_idle();
 }
 
 void drain_all(std::unique_lock<std::mutex> &hold)
@@ -156,6 +188,23 @@ struct at_exit {
 } at_exit;
 
 } // namespace
+
+size_t fake_offset(const void *p)
+{
+    std::unique_lock<std::mutex> hold(lock);
+    const char *q = static_cast<const char *>(p);
+    auto after = memory.upper_bound(const_cast<char *>(q));
+
+    if (after == memory.begin()) {
+        die("an address that is not of device memory");
+    }
+    auto m = std::prev(after);
+
+    if ((size_t)(q - m->first) > m->second.bytes) {
+        die("an address that is not of device memory");
+    }
+    return (size_t)(q - m->first);
+}
 
 bool fake_enqueue(cudaStream_t s, std::function<void()> work)
 {
@@ -344,8 +393,17 @@ cudaError_t cudaRuntimeGetVersion(int *v)
 
 cudaError_t cudaSetDevice(int i)
 {
-    return i >= 0 && i < setting("FAKE_CUDA_DEVICES", 1) ? cudaSuccess
-                                                         : fail(cudaErrorInvalidDevice);
+    if (i < 0 || i >= setting("FAKE_CUDA_DEVICES", 1)) {
+        return fail(cudaErrorInvalidDevice);
+    }
+    current_device = i;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *i)
+{
+    *i = current_device;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int)
@@ -409,8 +467,8 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
 
     memory[p] = m;
     used += bytes;
-    if (waiting > 0) {
-        open_memory(true);
+    if (is_open) {
+        set_open(true);
     }
     *out = p;
     return cudaSuccess;
@@ -428,7 +486,7 @@ cudaError_t cudaFree(void *p)
         die("cudaFree of what was not allocated, or is free already");
     }
     drain_all(hold);
-    open_memory(true);
+    set_open(true);
     for (size_t i = 0; i < at->second.slack; i++) {
         if (static_cast<unsigned char>(at->first[at->second.bytes + i]) != POISON) {
             die("something was written behind the end of device memory");
@@ -437,7 +495,7 @@ cudaError_t cudaFree(void *p)
     used -= at->second.bytes;
     munmap(at->second.map, at->second.map_bytes);
     memory.erase(at);
-    open_memory(waiting > 0);
+    close_when_idle();
     return cudaSuccess;
 }
 
@@ -535,6 +593,22 @@ cudaError_t cudaEventRecord(cudaEvent_t ev, cudaStream_t s)
     ev->stream = s;
     ev->at = s->queued;
     return cudaSuccess;
+}
+
+/* A host that asks again and again lets the work go on as one that waits does. */
+cudaError_t cudaEventQuery(cudaEvent_t ev)
+{
+    std::unique_lock<std::mutex> hold(lock);
+    cudaStream_t s = ev->stream;
+    size_t at = ev->at;
+
+    if (s == nullptr || !known(s)) {
+        return cudaSuccess;
+    }
+    ask(s, at);
+    bool done = changed.wait_for(hold, std::chrono::milliseconds(1), [&] { return s->done >= at; });
+
+    return lost ? fail(cudaErrorDevicesUnavailable) : done ? cudaSuccess : fail(cudaErrorNotReady);
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned)

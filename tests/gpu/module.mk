@@ -21,6 +21,11 @@ $(FAKE_LIBCUDA): tests/fakes/libcuda.c
 # The unit tests of the device and the network again, as programs in which CUDA's runtime and cuDNN
 # are the fakes and our kernels are compiled for the host; all else is what the program is made of.
 FAKES    := $(patsubst %,$(B)/tests/fakes/%.o,fake_cudart fake_cudnn cuda_kernels)
+ifeq ($(HAVE_NCCL),1)
+FAKES    += $(B)/tests/fakes/fake_nccl.o
+# The program looks NCCL up when it runs: it finds the fake in itself.
+FAKES_LD := -Wl,--wrap=dlopen -Wl,--export-dynamic-symbol='nccl*' -lrt
+endif
 DOUBLES  := $(patsubst tests/%.c,$(B)/tests/gpu/%,$(wildcard tests/common/device/test_*.c))
 # These ask for the cpu backend by name, and get cuda.
 ON_CUDA  := $(patsubst %,$(B)/tests/gpu/common/%,nn/test_net nn/test_net_golden train/test_trainer)
@@ -46,7 +51,7 @@ $(DOUBLES) $(ON_CUDA): $(B)/tests/gpu/%: tests/%.c $(FAKES) $(DOUBLE_LIBS)
 	@echo "  TEST-LD gpu/$*"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(DOUBLE_MORE) $(FAKES) \
 	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
-	    $(common/base_LIBS) $(common/train_LIBS) -lcmocka -lstdc++ -ldl -lm
+	    $(common/base_LIBS) $(common/train_LIBS) -lcmocka $(FAKES_LD) -lstdc++ -ldl -lm
 
 # The whole program on the fakes.
 GPU_PROG := $(B)/tests/gpu/preceptor
@@ -54,9 +59,21 @@ $(GPU_PROG): $(B)/mpi_launch/main.o $(FAKES) $(PROG_LIBS)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	$(Q)$(CC) -o $@ $(B)/mpi_launch/main.o $(FAKES) -Wl,--start-group $(PROG_LIBS) -Wl,--end-group \
-	    $(LDFLAGS) $(filter-out -lcudnn -lcudart,$(call libs,mpi_launch)) -lstdc++ -ldl -lm
+	    $(LDFLAGS) $(filter-out -lcudnn -lcudart,$(call libs,mpi_launch)) $(FAKES_LD) -lstdc++ -ldl -lm
 GPU_TESTS += $(DOUBLES) $(ON_CUDA) $(GPU_PROG)
 -include $(DOUBLES:%=%.d) $(ON_CUDA:%=%.d)
+
+ifeq ($(HAVE_NCCL),1)
+NCCL_RANKS := $(B)/tests/gpu/nccl_ranks
+$(NCCL_RANKS): tests/gpu/nccl_ranks.c $(FAKES) $(DOUBLE_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD gpu/nccl_ranks"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FAKES) \
+	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
+	    $(common/base_LIBS) $(common/train_LIBS) $(FAKES_LD) -lstdc++ -ldl -lm
+GPU_TESTS += $(NCCL_RANKS)
+-include $(NCCL_RANKS).d
+endif
 
 gpu-plans: $(GPU_PLANS) $(FAKE_LIBCUDA)
 	@tests/gpu/all-plans $(GPU_PLANS) $(BUILD)
