@@ -32,8 +32,8 @@ NODISCARD enum rc coll_mpi_create(struct coll **out, struct err *e);
 NODISCARD enum rc coll_create(struct coll **out, struct err *e);
 /** A second instance on the same ranks (own communicator): the data instance. Collective. */
 NODISCARD enum rc coll_dup(struct coll *c, struct coll **out, struct err *e);
-/** An instance whose asynchronous all-reduces are NCCL's, in the memory of the ranks' GPUs; all else is a
- * duplicate of control. One rank a GPU; dev is borrowed and outlives it. Collective.
+/** An instance whose asynchronous all-reduces are NCCL's, in the memory of the ranks' GPUs; all else
+ * is a duplicate of control. One rank a GPU; dev is borrowed and outlives it. Collective.
  * RC_UNSUPPORTED: built without NCCL, or dev is no GPU; RC_LIB: NCCL cannot be loaded or does not
  * start. Where one rank fails all do, each with the guilty one's sentence (coll_agree). */
 NODISCARD enum rc coll_nccl_create(struct coll *control, struct device *dev, struct coll **out,
