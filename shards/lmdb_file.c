@@ -11,6 +11,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "shards/lmdb_check_impl.h"
 #include "shards/lmdb_seal_impl.h"
 #include "shards/map_guard.h"
 
@@ -166,8 +167,12 @@ enum rc lmdb_file_create(const char *path, const char *const tables[], int n,
                          struct lmdb_file **out, struct err *e)
 {
     struct lmdb_file *f = NULL;
-    enum rc rc = lmdb_new(path, n, false, &f, e);
+    enum rc rc = fs_exists(path) ? lmdb_check_pages(path, e) : RC_OK;
     int native = ENOMEM;
+
+    if (rc == RC_OK) {
+        rc = lmdb_new(path, n, false, &f, e);
+    }
 
     if (rc != RC_OK) {
         return rc;
@@ -254,7 +259,8 @@ enum rc lmdb_file_open(const char *path, const char *const tables[], int n, uint
 {
     struct lmdb_file *f = NULL;
     uint64_t bytes = 0;
-    enum rc rc = expect != NULL ? lmdb_check(path, expect_bytes, expect, e) : RC_OK;
+    enum rc rc =
+        expect != NULL ? lmdb_check(path, expect_bytes, expect, e) : lmdb_check_pages(path, e);
     int native = 0;
 
     if (rc == RC_OK) {

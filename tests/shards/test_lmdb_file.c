@@ -227,7 +227,7 @@ static void wrong_files_are_named(void **state)
     assert_int_equal(
         lmdb_file_open(help_path(path, *state, "text.lmdb"), tables, 2, 0, NULL, &f, &e),
         RC_CORRUPT);
-    assert_says(e, "text.lmdb': it is damaged or not an LMDB file");
+    assert_says(e, "text.lmdb' is damaged or not an LMDB file: page 0");
     err_clear(&e);
     seal(*state, "x.lmdb", &d, &bytes);
     (void)help_path(path, *state, "x.lmdb");
