@@ -186,23 +186,25 @@ struct predictor {
     float *logits;
 };
 
-enum rc predictor_create(const struct teacher *t, struct device *dev, int batch, int size,
-                         enum dtype type, struct predictor **out, struct err *e)
+static enum rc predictor_make(const struct teacher *t, struct device *dev,
+                              const struct net_config *config, struct predictor **out,
+                              struct err *e)
 {
-    struct net_config c = {.model = t->params->model, .batch = batch, .size = size, .type = type};
+    struct net_config c = *config;
     struct predictor *p = mem_calloc(1, sizeof *p);
     enum rc rc = RC_OK;
 
     if (p == NULL) {
         return mem_raise(e, "a predictor", sizeof *p);
     }
+    c.model = t->params->model;
     memcpy(c.mean, t->info.mean, sizeof c.mean);
     memcpy(c.std, t->info.std, sizeof c.std);
-    p->batch = batch;
+    p->batch = c.batch;
     p->classes = t->info.classes;
-    p->logits = mem_calloc((size_t)batch * (size_t)p->classes, sizeof *p->logits);
+    p->logits = mem_calloc((size_t)p->batch * (size_t)p->classes, sizeof *p->logits);
     if (p->logits == NULL) {
-        rc = mem_raise(e, "logits", (size_t)batch * (size_t)p->classes * sizeof *p->logits);
+        rc = mem_raise(e, "logits", (size_t)p->batch * (size_t)p->classes * sizeof *p->logits);
     }
     if (rc == RC_OK) {
         rc = net_create(dev, &c, &p->net, e);
@@ -216,6 +218,22 @@ enum rc predictor_create(const struct teacher *t, struct device *dev, int batch,
     }
     *out = p;
     return RC_OK;
+}
+
+enum rc predictor_create(const struct teacher *t, struct device *dev, int batch, int size,
+                         enum dtype type, struct predictor **out, struct err *e)
+{
+    const struct net_config c = {.batch = batch, .size = size, .type = type};
+
+    return predictor_make(t, dev, &c, out, e);
+}
+
+enum rc predictor_create_int8(const struct teacher *t, struct device *dev, int batch, int size,
+                              const struct quant *quant, struct predictor **out, struct err *e)
+{
+    const struct net_config c = {.batch = batch, .size = size, .type = DT_U8, .quant = quant};
+
+    return predictor_make(t, dev, &c, out, e);
 }
 
 void predictor_destroy(struct predictor *p)

@@ -34,6 +34,11 @@ void teacher_eval(const struct teacher *t, int size, double crop_pct, struct ima
 struct predictor;
 NODISCARD enum rc predictor_create(const struct teacher *t, struct device *dev, int batch, int size,
                                    enum dtype type, struct predictor **out, struct err *e);
+/** In int8 by a calibration of this teacher (calibrate.h), borrowed until predictor_destroy.
+ * RC_UNSUPPORTED: dev does not compute in int8. */
+NODISCARD enum rc predictor_create_int8(const struct teacher *t, struct device *dev, int batch,
+                                        int size, const struct quant *quant, struct predictor **out,
+                                        struct err *e);
 void predictor_destroy(struct predictor *p);
 /** pixels (batch, size, size, channels) -> probs (batch, classes); logits likewise or NULL. */
 NODISCARD enum rc predictor_run(struct predictor *p, const uint8_t *pixels, float *probs,

@@ -12,12 +12,13 @@
 #include "common/train/calibration.h"
 #include "common/train/evaluate_loop.h"
 #include "shards/eval_feed.h"
+#include "teacher/calibrate.h"
 #include "teacher/teacher.h"
 #include "teacher/teacher_verbs.h"
 
 struct eval_config {
     char *model, *data, *classes, *device;
-    int64_t size, batch, threads, decoders;
+    int64_t size, batch, threads, decoders, calibrate;
     double crop_pct;
     int precision;
     bool json, per_class, temperature;
@@ -33,7 +34,8 @@ static const struct opt eval_opts[] = {
     {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images; 0: as the model was trained"},
     {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "X", "resize to size / crop_pct, crop the centre; 0: the model's own"},
     {"batch", OPT_INT, AT(batch), "64", 1, 65536, NULL, "N", "images a pass"},
-    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16", "TYPE", "of activations"},
+    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16,int8", "TYPE", "of activations; int8: calibrated on a sample of the corpus"},
+    {"calibrate", OPT_INT, AT(calibrate), "128", 1, CALIBRATE_MAX, NULL, "N", "int8: images of that sample"},
     {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 1024, NULL, "N", "decoding threads of a rank; 0 chooses"},
@@ -63,6 +65,7 @@ struct eval_job {
     struct corpus *corpus;
     struct device *dev;
     struct predictor *predictor;
+    struct quant *quant; /* int8 */
     struct eval_feed *feed;
     struct image_eval eval;
     struct evaluation result;
@@ -110,11 +113,32 @@ static enum rc eval_check_classes(const struct eval_config *c, const struct eval
     return RC_OK;
 }
 
-static enum rc eval_prepare(const struct eval_config *c, struct coll *coll, struct eval_job *j,
-                            struct err *e)
+enum { EVAL_INT8 = 2 }; /* the place of int8 among the precisions */
+
+static enum rc eval_predictor(const struct eval_config *c, struct eval_job *j, struct err *e)
 {
-    enum dtype type = c->precision == 0 ? DT_F32 : DT_BF16;
-    struct eval_feed_config fc = {0};
+    const enum dtype type = c->precision == 0 ? DT_F32 : DT_BF16;
+
+    return c->precision == EVAL_INT8
+               ? predictor_create_int8(j->teacher, j->dev, (int)c->batch, j->eval.size, j->quant,
+                                       &j->predictor, e)
+               : predictor_create(j->teacher, j->dev, (int)c->batch, j->eval.size, type,
+                                  &j->predictor, e);
+}
+
+/* Collective. */
+static enum rc eval_calibrate(const struct eval_config *c, struct coll *coll, struct eval_job *j,
+                              struct err *e)
+{
+    const struct calibrate_rule rule = {.images = (int)c->calibrate, .eval = j->eval};
+
+    return calibrate_share(coll, NULL, j->teacher, j->dev, j->corpus, &rule, (int)c->decoders,
+                           &j->quant, NULL, e);
+}
+
+static enum rc eval_open(const struct eval_config *c, struct coll *coll, struct eval_job *j,
+                         struct err *e)
+{
     enum rc rc = teacher_open(c->model, c->classes, &j->teacher, e);
 
     if (rc == RC_OK) {
@@ -130,11 +154,18 @@ static enum rc eval_prepare(const struct eval_config *c, struct coll *coll, stru
         rc = device_create_local(c->device, coll_threads(coll, (int)c->threads),
                                  coll_local_rank(coll), &j->dev, e);
     }
-    if (rc != RC_OK) {
-        return rc;
+    if (rc == RC_OK) {
+        teacher_eval(j->teacher, (int)c->size, c->crop_pct, &j->eval);
     }
-    teacher_eval(j->teacher, (int)c->size, c->crop_pct, &j->eval);
-    rc = predictor_create(j->teacher, j->dev, (int)c->batch, j->eval.size, type, &j->predictor, e);
+    return rc;
+}
+
+static enum rc eval_prepare(const struct eval_config *c, struct coll *coll, struct eval_job *j,
+                            struct err *e)
+{
+    struct eval_feed_config fc = {0};
+    enum rc rc = eval_predictor(c, j, e);
+
     if (rc != RC_OK) {
         return rc;
     }
@@ -251,6 +282,7 @@ static void eval_release(struct eval_job *j)
 {
     eval_feed_destroy(j->feed);
     predictor_destroy(j->predictor);
+    quant_destroy(j->quant);
     device_destroy(j->dev);
     evaluation_release(&j->result);
     evaluation_release(&j->before);
@@ -264,7 +296,14 @@ static enum rc eval_run(const struct eval_config *c, struct coll *coll, struct e
 {
     struct eval_job j = {0};
     double start = 0;
-    enum rc rc = coll_agree(coll, eval_prepare(c, coll, &j, e), e);
+    enum rc rc = coll_agree(coll, eval_open(c, coll, &j, e), e);
+
+    if (rc == RC_OK && c->precision == EVAL_INT8) {
+        rc = eval_calibrate(c, coll, &j, e);
+    }
+    if (rc == RC_OK) {
+        rc = coll_agree(coll, eval_prepare(c, coll, &j, e), e);
+    }
 
     if (rc == RC_OK && corpus_occurrences(j.corpus) == 0) {
         rc = err_raise(e, RC_INVAL, "the corpus '%s' holds no images", c->data);

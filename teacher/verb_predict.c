@@ -8,12 +8,13 @@
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/coll/coll.h"
+#include "teacher/calibrate.h"
 #include "teacher/teacher.h"
 #include "teacher/teacher_verbs.h"
 
 struct predict_config {
     char *model, *classes, *device;
-    int64_t size, top_k, threads;
+    int64_t size, top_k, threads, calibrate;
     double crop_pct;
     int precision;
     bool logits, json;
@@ -29,7 +30,8 @@ static const struct opt predict_opts[] = {
     {"logits", OPT_BOOL, AT(logits), "false", 0, 0, NULL, NULL, "print all logits, in class order, instead of classes"},
     {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images; 0: as the model was trained"},
     {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "X", "resize to size / crop_pct, crop the centre; 0: the model's own"},
-    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16", "TYPE", "of activations"},
+    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16,int8", "TYPE", "of activations; int8: calibrated on the files themselves"},
+    {"calibrate", OPT_INT, AT(calibrate), "128", 1, CALIBRATE_MAX, NULL, "N", "int8: how many of the files, from the first"},
     {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads; 0: all cores"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print one JSON object a file"},
@@ -50,6 +52,7 @@ struct predict_job {
     struct teacher *teacher;
     struct device *dev;
     struct predictor *predictor;
+    struct quant *quant; /* int8 */
     struct codec *codec;
     struct image_eval eval;
     uint8_t *pixels;
@@ -57,10 +60,78 @@ struct predict_job {
     uint16_t *order; /* classes, best first */
 };
 
-static enum rc predict_prepare(const struct predict_config *c, const struct coll *coll,
-                               struct predict_job *j, struct err *e)
+enum { PREDICT_INT8 = 2 }; /* the place of int8 among the precisions */
+
+/* The file's pixels, prepared. RC_INVAL, RC_IO: it cannot be used (named). */
+static enum rc predict_read(struct predict_job *j, const char *path, uint8_t *pixels, struct err *e)
 {
-    enum dtype type = c->precision == 0 ? DT_F32 : DT_BF16;
+    enum image_reason why = IMAGE_OK;
+    struct err detail = {0};
+    char *data = NULL;
+    size_t bytes = 0;
+    enum rc rc = fs_read(path, IMAGE_MAX_BYTES, &data, &bytes, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = image_eval_file(j->codec, &j->eval, data, bytes, pixels, &why, &detail);
+    mem_free(data);
+    if (rc != RC_OK) {
+        return err_raise(e, rc, "cannot use '%s': %s (%s)", path, image_reason_name(why),
+                         detail.msg);
+    }
+    return RC_OK;
+}
+
+/* Calibrate on the first of the files that can be used. */
+static enum rc predict_calibrate(const struct predict_config *c, struct predict_job *j,
+                                 const char *const files[], int n, struct err *e)
+{
+    const size_t image = (size_t)j->eval.size * (size_t)j->eval.size * (size_t)j->eval.channels;
+    uint8_t *pixels = mem_calloc(CALIBRATE_BATCH, image);
+    struct calibrate *k = NULL;
+    int rows = 0;
+    enum rc rc = pixels != NULL ? calibrate_begin(j->teacher, j->dev, j->eval.size, &k, e)
+                                : mem_raise(e, "pixels", CALIBRATE_BATCH * image);
+
+    for (int i = 0; rc == RC_OK && i < n && i < c->calibrate; i++) {
+        struct err ignored = {0}; /* it is named when its turn comes */
+
+        if (predict_read(j, files[i], pixels + (size_t)rows * image, &ignored) == RC_OK) {
+            rows++;
+        }
+        if (rows == CALIBRATE_BATCH || (rows > 0 && (i == n - 1 || i == c->calibrate - 1))) {
+            rc = calibrate_add(k, pixels, rows, e);
+            rows = 0;
+        }
+    }
+    if (rc == RC_OK) {
+        calibrate_end(k, &j->quant);
+    }
+    calibrate_destroy(k);
+    mem_free(pixels);
+    return rc;
+}
+
+static enum rc predict_predictor(const struct predict_config *c, struct predict_job *j,
+                                 const char *const files[], int n, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (c->precision != PREDICT_INT8) {
+        return predictor_create(j->teacher, j->dev, 1, j->eval.size,
+                                c->precision == 0 ? DT_F32 : DT_BF16, &j->predictor, e);
+    }
+    rc = predict_calibrate(c, j, files, n, e);
+    return rc != RC_OK ? rc
+                       : predictor_create_int8(j->teacher, j->dev, 1, j->eval.size, j->quant,
+                                               &j->predictor, e);
+}
+
+static enum rc predict_prepare(const struct predict_config *c, const struct coll *coll,
+                               struct predict_job *j, const char *const files[], int n,
+                               struct err *e)
+{
     size_t classes = 0;
     size_t bytes = 0;
     enum rc rc = teacher_open(c->model, c->classes, &j->teacher, e);
@@ -70,11 +141,11 @@ static enum rc predict_prepare(const struct predict_config *c, const struct coll
                                  coll_local_rank(coll), &j->dev, e);
     }
     if (rc == RC_OK) {
-        teacher_eval(j->teacher, (int)c->size, c->crop_pct, &j->eval);
-        rc = predictor_create(j->teacher, j->dev, 1, j->eval.size, type, &j->predictor, e);
+        rc = codec_create(&j->codec, e);
     }
     if (rc == RC_OK) {
-        rc = codec_create(&j->codec, e);
+        teacher_eval(j->teacher, (int)c->size, c->crop_pct, &j->eval);
+        rc = predict_predictor(c, j, files, n, e);
     }
     if (rc != RC_OK) {
         return rc;
@@ -94,6 +165,7 @@ static enum rc predict_prepare(const struct predict_config *c, const struct coll
 static void predict_release(struct predict_job *j)
 {
     predictor_destroy(j->predictor);
+    quant_destroy(j->quant);
     codec_destroy(j->codec);
     device_destroy(j->dev);
     teacher_close(j->teacher);
@@ -185,20 +257,10 @@ static enum rc predict_file(const struct predict_config *c, struct predict_job *
 {
     int classes = teacher_info(j->teacher)->classes;
     int k = c->top_k < classes ? (int)c->top_k : classes;
-    enum image_reason why = IMAGE_OK;
-    struct err detail = {0};
-    char *data = NULL;
-    size_t bytes = 0;
-    enum rc rc = fs_read(path, IMAGE_MAX_BYTES, &data, &bytes, e);
+    enum rc rc = predict_read(j, path, j->pixels, e);
 
     if (rc != RC_OK) {
         return rc;
-    }
-    rc = image_eval_file(j->codec, &j->eval, data, bytes, j->pixels, &why, &detail);
-    mem_free(data);
-    if (rc != RC_OK) {
-        return err_raise(e, rc, "cannot use '%s': %s (%s)", path, image_reason_name(why),
-                         detail.msg);
     }
     rc = predictor_run(j->predictor, j->pixels, j->probs, j->logits, e);
     if (rc != RC_OK) {
@@ -217,7 +279,7 @@ static enum rc predict_run(const struct predict_config *c, const struct coll *co
 {
     struct predict_job j = {0};
     int bad = 0;
-    enum rc rc = predict_prepare(c, coll, &j, e);
+    enum rc rc = predict_prepare(c, coll, &j, files, n, e);
 
     for (int i = 0; rc == RC_OK && i < n; i++) {
         struct err one = {0};

@@ -17,7 +17,8 @@ enum rng_purpose { /* separate streams; values are part of a run's reproducibili
     RNG_DROPOUT = 4,    /* mask of the head */
     RNG_DROP_PATH = 5,  /* stochastic depth of one image: one draw a block, in block order */
     RNG_SELECT = 6,     /* selection's Bernoulli copies */
-    RNG_TEST = 7
+    RNG_TEST = 7,
+    RNG_CALIBRATE = 8,  /* which images int8 is calibrated on */
 };
 
 struct rng {

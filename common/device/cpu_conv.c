@@ -9,7 +9,8 @@ struct cpu_conv {
     enum op_kind kind;
     struct op_conv op;
     void *packed; /* weights as oneDNN wants them */
-    float *bias;
+    float *bias;  /* OP_CONV_Q: in steps */
+    float *step;  /* OP_CONV_Q: (k), what a weight of 1 stands for */
 };
 
 void cpu_conv_destroy(struct cpu_conv *c)
@@ -18,6 +19,7 @@ void cpu_conv_destroy(struct cpu_conv *c)
         cpu_dnnl_conv_destroy(c->dnnl);
         mem_free(c->packed);
         mem_free(c->bias);
+        mem_free(c->step);
         mem_free(c);
     }
 }
@@ -41,7 +43,8 @@ enum rc cpu_conv_create(struct cpu_dnnl *d, const struct op_desc *op, struct cpu
     if (c->kind != OP_CONV_BWD_WEIGHTS) {
         c->packed = mem_aligned(c->facts->packed_bytes);
         c->bias = mem_calloc((size_t)c->op.k, sizeof *c->bias);
-        if (c->packed == NULL || c->bias == NULL) {
+        c->step = mem_calloc((size_t)c->op.k, sizeof *c->step);
+        if (c->packed == NULL || c->bias == NULL || c->step == NULL) {
             rc = mem_raise(e, "weights of a convolution", c->facts->packed_bytes);
             goto out;
         }
@@ -107,9 +110,23 @@ static void stage(const struct op_conv *o, const float *weights, const float *sc
     }
 }
 
+/* oneDNN adds the bias to the sum of integers and multiplies by the step. */
+static enum rc pack_q(struct cpu_conv *c, const float *weights, const float *bias,
+                      const float *scale, void *scratch, struct err *e)
+{
+    device_quant_weights(&c->op, weights, scale, scratch, c->step);
+    for (int k = 0; k < c->op.k; k++) {
+        c->bias[k] = bias != NULL ? (float)((double)bias[k] / (double)c->step[k]) : 0;
+    }
+    return cpu_dnnl_reorder(c->dnnl, scratch, c->packed, (char *)scratch + scratch_of(c).pad, e);
+}
+
 enum rc cpu_conv_pack(struct cpu_conv *c, const float *weights, const float *bias,
                       const float *scale, void *scratch, struct err *e)
 {
+    if (c->kind == OP_CONV_Q) {
+        return pack_q(c, weights, bias, scale, scratch, e);
+    }
     if (scale != NULL || c->op.c != c->op.c_weights) {
         stage(&c->op, weights, scale, scratch);
         weights = scratch;
@@ -161,11 +178,12 @@ static enum rc run_bwd_weights(struct cpu_conv *c, void *const args[], char *scr
 
 enum rc cpu_conv_run(struct cpu_conv *c, void *const args[], void *scratch, struct err *e)
 {
-    bool forward = c->kind == OP_CONV;
+    bool forward = c->kind != OP_CONV_BWD_DATA;
     struct cpu_dnnl_args a = {.src = forward ? args[0] : args[1],
                               .weights = c->packed,
                               .bias = c->bias,
                               .dst = forward ? args[1] : args[0],
+                              .step = c->step,
                               .scratchpad = (char *)scratch + scratch_of(c).pad};
 
     if (c->kind == OP_CONV_BWD_WEIGHTS) {

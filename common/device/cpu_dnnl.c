@@ -18,10 +18,16 @@ struct layout {
 /* The geometry of a convolution in oneDNN's terms. */
 struct shape {
     struct layout src, weights, gradient, bias, dst; /* gradient: of the weights, in f32 */
+    struct layout step;                              /* OP_CONV_Q: (1, k, 1, 1) */
     dnnl_dims_t stride, pad;
     bool with_bias;
     dnnl_prop_kind_t prop; /* of the forward */
 };
+
+static bool forward(enum op_kind kind)
+{
+    return kind == OP_CONV || kind == OP_CONV_Q;
+}
 
 /* Labels must not depend on the batch: gemm-based forwards split their sums by it. The gradients of
  * a training step may come from anything that repeats. */
@@ -30,7 +36,7 @@ static bool welcome(const_dnnl_primitive_desc_t pd, enum op_kind kind)
     const char *name = "";
 
     (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
-    return kind != OP_CONV || (strncmp(name, "gemm", 4) != 0 && strstr(name, ":gemm") == NULL);
+    return !forward(kind) || (strncmp(name, "gemm", 4) != 0 && strstr(name, ":gemm") == NULL);
 }
 
 /* ---- the two APIs: everything that differs between oneDNN 2.x and 3.x ----------------------- */
@@ -70,7 +76,7 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t st;
 
-    if (kind == OP_CONV) {
+    if (forward(kind)) {
         st = dnnl_convolution_forward_primitive_desc_create(
             &pd, engine, s->prop, dnnl_convolution_direct, s->src.md, s->weights.md, bias,
             s->dst.md, s->stride, dilate, s->pad, s->pad, attr);
@@ -129,7 +135,7 @@ static dnnl_status_t describe_conv(dnnl_primitive_desc_t *out, enum op_kind kind
     dnnl_convolution_desc_t cd;
     dnnl_status_t st;
 
-    if (kind == OP_CONV) {
+    if (forward(kind)) {
         st = dnnl_convolution_forward_desc_init(&cd, s->prop, dnnl_convolution_direct, &s->src.md,
                                                 &s->weights.md, bias, &s->dst.md, s->stride, s->pad,
                                                 s->pad);
@@ -223,14 +229,17 @@ void cpu_dnnl_describe(struct device_info *out)
     (void)snprintf(out->isa, sizeof out->isa, "%s", isa_name(isa));
     (void)snprintf(out->library, sizeof out->library, "oneDNN %d.%d.%d", v->major, v->minor,
                    v->patch);
-    /* The sets are bit masks: those that include bf16's. */
+    /* The sets are bit masks: those that include bf16's; those whose 8-bit products do not saturate. */
+    out->has_int8 = ((unsigned)isa & (unsigned)dnnl_cpu_isa_avx512_core_vnni) ==
+                        dnnl_cpu_isa_avx512_core_vnni ||
+                    ((unsigned)isa & (unsigned)dnnl_cpu_isa_avx2_vnni) == dnnl_cpu_isa_avx2_vnni;
     out->has_bf16 =
         ((unsigned)isa & (unsigned)dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
 /* ---- convolution ---------------------------------------------------------------------------- */
 
-enum { ARG_MAX = 6 };
+enum { ARG_MAX = 6, ARG_STEP = DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1 };
 
 /* A primitive and its arguments; handles of those that change are set before each run. */
 struct step {
@@ -270,6 +279,17 @@ static void step_set(const struct step *s, int arg, const void *p)
     }
 }
 
+static dnnl_status_t step_add(struct step *s, const struct cpu_dnnl_conv *c, int arg, MD_IN md)
+{
+    dnnl_status_t st =
+        dnnl_memory_create(&s->args[s->n_args].memory, md, c->dnnl->engine, DNNL_MEMORY_NONE);
+
+    if (st == dnnl_success) {
+        s->args[s->n_args++].arg = arg;
+    }
+    return st;
+}
+
 /* Give the primitive described by pd its memory objects: what is queried, for each argument. */
 static dnnl_status_t step_init(struct step *s, struct cpu_dnnl_conv *c,
                                const_dnnl_primitive_desc_t pd)
@@ -300,10 +320,7 @@ static dnnl_status_t step_init(struct step *s, struct cpu_dnnl_conv *c,
         if (wanted[i].arg == DNNL_ARG_SCRATCHPAD && bytes > c->facts.scratchpad_bytes) {
             c->facts.scratchpad_bytes = bytes;
         }
-        st = dnnl_memory_create(&s->args[s->n_args].memory, md, c->dnnl->engine, DNNL_MEMORY_NONE);
-        if (st == dnnl_success) {
-            s->args[s->n_args++].arg = wanted[i].arg;
-        }
+        st = step_add(s, c, wanted[i].arg, md);
     }
     return st;
 }
@@ -321,6 +338,7 @@ static enum rc step_run(const struct step *s, const struct cpu_dnnl_conv *c, str
 
 static void shape_release(struct shape *s)
 {
+    layout_release(&s->step);
     layout_release(&s->src);
     layout_release(&s->weights);
     layout_release(&s->gradient);
@@ -328,27 +346,51 @@ static void shape_release(struct shape *s)
     layout_release(&s->dst);
 }
 
+/* Types of x, weights and y. */
+static void shape_types(enum op_kind kind, const struct op_conv *o, dnnl_data_type_t out[3])
+{
+    dnnl_data_type_t t = o->type == DT_BF16 ? dnnl_bf16 : dnnl_f32;
+
+    if (kind == OP_CONV_Q) {
+        out[0] = dnnl_u8;
+        out[1] = dnnl_s8;
+        out[2] = o->relu ? dnnl_u8 : dnnl_s8;
+    } else {
+        out[0] = out[1] = t;
+        out[2] = o->wide ? dnnl_f32 : t;
+    }
+}
+
 static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct op_conv *o)
 {
-    dnnl_data_type_t t = o->type == DT_BF16 ? dnnl_bf16 : dnnl_f32, out = o->wide ? dnnl_f32 : t;
-    const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k};
+    const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k}, step = {1, o->k, 1, 1};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
     const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h), device_op_conv_out(o, o->w)};
-    dnnl_status_t st = layout_init(&s->src, 4, src, t, dnnl_nhwc);
+    dnnl_data_type_t t[3];
+    dnnl_status_t st;
 
+    shape_types(kind, o, t);
+    st = layout_init(&s->src, 4, src, t[0], dnnl_nhwc);
     s->stride[0] = s->stride[1] = o->stride;
     s->pad[0] = s->pad[1] = o->pad;
     s->with_bias = o->with_bias && kind != OP_CONV_BWD_DATA;
-    s->prop = kind == OP_CONV ? dnnl_forward_inference : dnnl_forward_training;
-    st = st != dnnl_success ? st : layout_init(&s->weights, 4, weights, t, dnnl_format_tag_any);
+    s->prop = forward(kind) ? dnnl_forward_inference : dnnl_forward_training;
+    st = st != dnnl_success ? st : layout_init(&s->weights, 4, weights, t[1], dnnl_format_tag_any);
     st = st != dnnl_success ? st
                             : layout_init(&s->gradient, 4, weights, dnnl_f32, dnnl_format_tag_any);
     st = st != dnnl_success ? st : layout_init(&s->bias, 1, bias, dnnl_f32, dnnl_a);
-    return st != dnnl_success ? st : layout_init(&s->dst, 4, dst, out, dnnl_nhwc);
+    st = st != dnnl_success ? st : layout_init(&s->step, 4, step, dnnl_f32, dnnl_nchw);
+    return st != dnnl_success ? st : layout_init(&s->dst, 4, dst, t[2], dnnl_nhwc);
 }
 
-/* Scratchpads are ours, so that plans share one; ReLU is fused. */
-static dnnl_status_t attr_init(dnnl_primitive_attr_t *attr, bool relu, bool sum)
+/* What follows a primitive's sum, in this order; step: (1, k, 1, 1), to be multiplied by. */
+struct after {
+    const struct layout *step;
+    bool relu, sum;
+};
+
+/* Scratchpads are ours, so that plans share one; what follows is fused. */
+static dnnl_status_t attr_init(dnnl_primitive_attr_t *attr, struct after after)
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t st = dnnl_primitive_attr_create(attr);
@@ -356,16 +398,22 @@ static dnnl_status_t attr_init(dnnl_primitive_attr_t *attr, bool relu, bool sum)
     st = st != dnnl_success
              ? st
              : dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
-    if (st == dnnl_success && (relu || sum)) {
-        st = dnnl_post_ops_create(&ops);
-        st = st != dnnl_success ? st : relu ? append_relu(ops) : append_sum(ops);
-        st = st != dnnl_success ? st : dnnl_primitive_attr_set_post_ops(*attr, ops);
-        (void)dnnl_post_ops_destroy(ops);
+    st = st != dnnl_success ? st : dnnl_post_ops_create(&ops);
+    if (st == dnnl_success && after.step != NULL) {
+        st = dnnl_post_ops_append_binary(ops, dnnl_binary_mul, MD(after.step));
     }
+    if (st == dnnl_success && after.relu) {
+        st = append_relu(ops);
+    }
+    if (st == dnnl_success && after.sum) {
+        st = append_sum(ops);
+    }
+    st = st != dnnl_success ? st : dnnl_primitive_attr_set_post_ops(*attr, ops);
+    (void)dnnl_post_ops_destroy(ops);
     return st;
 }
 
-/* The reorder between f32 masters (k, r, r, c) and the layout that the convolution chose. */
+/* The reorder between masters (k, r, r, c), f32 or s8, and the layout that the convolution chose. */
 static dnnl_status_t reorder_init(struct cpu_dnnl_conv *c, MD_IN chosen)
 {
     const struct op_conv *o = &c->op;
@@ -375,9 +423,11 @@ static dnnl_status_t reorder_init(struct cpu_dnnl_conv *c, MD_IN chosen)
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     struct layout master = {0};
-    dnnl_status_t st = layout_init(&master, 4, dims, dnnl_f32, dnnl_ohwi);
+    dnnl_status_t st =
+        layout_init(&master, 4, dims, c->kind == OP_CONV_Q ? dnnl_s8 : dnnl_f32, dnnl_ohwi);
 
-    st = st != dnnl_success ? st : attr_init(&attr, false, back && o->c == o->c_weights);
+    st = st != dnnl_success ? st
+                            : attr_init(&attr, (struct after){.sum = back && o->c == o->c_weights});
     if (st == dnnl_success) {
         MD_IN m = MD(&master);
 
@@ -396,14 +446,19 @@ static dnnl_status_t conv_init(struct cpu_dnnl_conv *c, const struct shape *s)
     dnnl_engine_t engine = c->dnnl->engine;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t hint = NULL, pd = NULL;
-    dnnl_status_t st = attr_init(&attr, c->kind == OP_CONV && c->op.relu, false);
+    const struct layout *step = c->kind == OP_CONV_Q ? &s->step : NULL;
+    dnnl_status_t st =
+        attr_init(&attr, (struct after){.step = step, .relu = forward(c->kind) && c->op.relu});
     const char *impl = "";
 
-    if (st == dnnl_success && c->kind != OP_CONV) {
+    if (st == dnnl_success && !forward(c->kind)) {
         st = describe_conv(&hint, OP_CONV, s, engine, NULL, NULL);
     }
     st = st != dnnl_success ? st : describe_conv(&pd, c->kind, s, engine, attr, hint);
     st = st != dnnl_success ? st : step_init(&c->conv, c, pd);
+    if (st == dnnl_success && step != NULL) {
+        st = step_add(&c->conv, c, ARG_STEP, MD(step));
+    }
     if (st == dnnl_success) {
         bool back = c->kind == OP_CONV_BWD_WEIGHTS;
         MD_IN chosen = dnnl_primitive_desc_query_md(
@@ -495,5 +550,6 @@ enum rc cpu_dnnl_run(struct cpu_dnnl_conv *c, const struct cpu_dnnl_args *args, 
     step_set(&c->conv, weights ? DNNL_ARG_DIFF_BIAS : DNNL_ARG_BIAS, args->bias);
     step_set(&c->conv, data || weights ? DNNL_ARG_DIFF_DST : DNNL_ARG_DST, args->dst);
     step_set(&c->conv, DNNL_ARG_SCRATCHPAD, args->scratchpad);
+    step_set(&c->conv, ARG_STEP, args->step);
     return step_run(&c->conv, c, e);
 }

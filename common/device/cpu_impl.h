@@ -63,6 +63,7 @@ struct cpu_dnnl_conv; /* one convolution primitive and the reorder of its weight
 
 struct cpu_dnnl_args { /* of a run, forward or backward: dst is y or dy, weights w or dw, ... */
     void *src, *weights, *bias, *dst, *scratchpad;
+    void *step; /* OP_CONV_Q: (k) f32, y = act((sum + bias) * step) */
 };
 
 struct cpu_dnnl_facts {
@@ -109,6 +110,8 @@ extern const struct cpu_kernel cpu_pool_avg2, cpu_pool_avg2_bwd, cpu_pool_global
     cpu_pool_global_bwd;
 extern const struct cpu_kernel cpu_map_relu_bwd, cpu_map_sigmoid, cpu_map_sigmoid_bwd,
     cpu_map_mul_row, cpu_map_add, cpu_map_sgd;
+extern const struct cpu_kernel cpu_quant_quantize, cpu_quant_avg2, cpu_quant_global,
+    cpu_quant_gate_add;
 extern const struct cpu_kernel cpu_loss_softmax_ce, cpu_loss_normalize;
 
 size_t cpu_norm_saved_bytes(const struct op_map *o);

@@ -217,6 +217,14 @@ void *queue_stream(struct device *d, struct queue *q)
     return d->ops->queue_stream != NULL ? d->ops->queue_stream(d, q) : NULL;
 }
 
+static bool has_int8(const struct device *d)
+{
+    struct device_info info;
+
+    device_describe(d, &info);
+    return info.has_int8;
+}
+
 enum rc plan_create(struct device *d, const struct op_desc *op, struct plan **out, struct err *e)
 {
     struct op_desc full = *op;
@@ -230,8 +238,12 @@ enum rc plan_create(struct device *d, const struct op_desc *op, struct plan **ou
         return err_raise(e, RC_UNSUPPORTED, "%s: f64 is computed by ref alone",
                          device_op_name(op->kind));
     }
-    if (op->kind <= OP_CONV_BWD_WEIGHTS && op->u.conv.c_weights == 0) {
+    if (device_op_is_conv(op->kind) && op->u.conv.c_weights == 0) {
         full.u.conv.c_weights = op->u.conv.c;
+    }
+    if (op->kind >= OP_CONV_Q && op->kind <= OP_GATE_ADD_ACT_Q && !has_int8(d)) {
+        return err_raise(e, RC_UNSUPPORTED, "%s: the %s backend does not compute in int8 here",
+                         device_op_name(op->kind), d->ops->name);
     }
     rc = d->ops->plan_create(d, &full, &p, e);
     if (rc != RC_OK) {
@@ -253,7 +265,7 @@ void plan_destroy(struct plan *p)
 
 static bool has_weights(enum op_kind kind)
 {
-    return kind == OP_CONV || kind == OP_CONV_BWD_DATA;
+    return kind == OP_CONV || kind == OP_CONV_BWD_DATA || kind == OP_CONV_Q;
 }
 
 enum rc plan_pack(struct plan *p, const float *weights, const float *bias, const float *scale,
@@ -264,7 +276,7 @@ enum rc plan_pack(struct plan *p, const float *weights, const float *bias, const
     if (!has_weights(p->op.kind)) {
         return err_raise(e, RC_INVAL, "%s: has no weights to pack", p->describe);
     }
-    if (p->op.kind == OP_CONV && (bias != NULL) != p->op.u.conv.with_bias) {
+    if (p->op.kind != OP_CONV_BWD_DATA && (bias != NULL) != p->op.u.conv.with_bias) {
         return err_raise(e, RC_INVAL, "%s: packed %s a bias", p->describe,
                          bias != NULL ? "with" : "without");
     }

@@ -60,8 +60,18 @@ enum op_kind {
     OP_SOFTMAX_CE,       /* loss and gradient of soft-label cross-entropy                          */
     OP_NORMALIZE,        /* u8 pixels -> (u/255 - mean[c]) / std[c], channels padded with 0        */
     OP_SGD,              /* one pass: L2, momentum, step, EMA over a flat range                    */
+    OP_CONV_Q,           /* y = u8(relu(v)) or s8(v) of v = conv(x, w) + bias; x u8, w packed as s8 */
+    OP_QUANTIZE,         /* y = u8(scale[c] * x)                                                   */
+    OP_AVG_POOL2_Q,      /* OP_AVG_POOL2 from u8 to u8                                             */
+    OP_GLOBAL_POOL_Q,    /* (n,h,w,c) u8 or s8 -> (n,1,1,c) f32: scale[c] * mean                   */
+    OP_GATE_ADD_ACT_Q,   /* y = u8(a[c] * gate[n,c] * x + b[c] * shortcut), x s8                   */
     OP_KIND_N
 };
+
+/* The 8-bit operations (inference) take the numbers that they are given: a caller that lets q stand for
+ * s * q puts s into weights, scales and biases. u8(v), s8(v): rounded to nearest, ties to even, and
+ * clamped. OP_CONV_Q packs each output channel's weights as s8 times a step of its own, max|w| / 127,
+ * and sums in s32, exactly. Backends without them answer RC_UNSUPPORTED. */
 
 /** A 2-D convolution's geometry, square kernel, groups 1, dilation 1. Output h = (h + 2p - r)/s + 1. */
 struct op_conv {
@@ -73,7 +83,7 @@ struct op_conv {
     int c_weights;  /* input channels of the master weights (<= c; the rest are zero): 0 means c   */
     bool with_bias; /* a bias (k) f32 is given                                                     */
     bool relu;      /* OP_CONV: ReLU after bias                                                    */
-    enum dtype type; /* of x, y, dx, dy; weights and bias masters are f32                          */
+    enum dtype type; /* of x, y, dx, dy; weights and bias masters are f32. OP_CONV_Q: DT_U8, of x  */
     bool wide;       /* OP_CONV: y is f32 whatever type is (the head's logits)                     */
 };
 
@@ -85,6 +95,7 @@ struct op_map {
     bool with_gate;  /* OP_GATE_ADD_ACT(_BWD): gate (n,c) is given (SE), in .type                  */
     bool with_keep;  /* ... keep (n) f32 is given (stochastic depth: 0 or 1/(1-rate))              */
     float eps;       /* OP_BN_ACT: 1e-5                                                            */
+    enum dtype shortcut; /* OP_GATE_ADD_ACT_Q: DT_U8 or DT_S8                                      */
 };
 
 struct op_loss {
@@ -147,6 +158,11 @@ struct op_desc {
  * OP_NORMALIZE         pixels(u8 n,h,w,c_in), y
  * OP_SGD               w, g, momentum, ema, scalars(f32[4] on the host: lr, wd, grad_scale, decay)
  *                      all f32 of n elements; ema may be NULL
+ * OP_CONV_Q            x, y                      (weights and bias: plan_pack)
+ * OP_QUANTIZE          x, scale(f32 c), y        (.type: of x)
+ * OP_AVG_POOL2_Q       x, y
+ * OP_GLOBAL_POOL_Q     x, scale(f32 c), y(f32)
+ * OP_GATE_ADD_ACT_Q    x, shortcut, gate(f32 n,c), a(f32 c), b(f32 c), y
  */
 enum { PLAN_MAX_ARGS = 8 };
 
@@ -158,6 +174,7 @@ struct device_info {
     char library[64];      /* "oneDNN 2.6.3"                                                       */
     int threads;
     bool has_bf16;         /* bf16 is computed natively                                            */
+    bool has_int8;         /* the 8-bit operations are there, exact (x86: VNNI)                    */
 };
 
 /** Backends by name; "auto" is the best that works here. threads: 0 lets the backend choose.
@@ -229,7 +246,7 @@ NODISCARD enum rc plan_create(struct device *d, const struct op_desc *op, struct
                               struct err *e);
 void plan_destroy(struct plan *p);
 
-/** Refresh the packed copy from f32 masters on the device: OP_CONV, OP_CONV_BWD_DATA.
+/** Refresh the packed copy from f32 masters on the device: OP_CONV, OP_CONV_BWD_DATA, OP_CONV_Q.
  * weights (k, r, r, c_weights); bias (k) or NULL. scale (k) or NULL multiplies the weights of each
  * output channel (BN folding). No allocation. */
 NODISCARD enum rc plan_pack(struct plan *p, const float *weights, const float *bias,

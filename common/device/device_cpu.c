@@ -23,6 +23,10 @@ static const struct cpu_kernel *const kernels[OP_KIND_N] = {
     [OP_SOFTMAX_CE]       = &cpu_loss_softmax_ce,
     [OP_NORMALIZE]        = &cpu_loss_normalize,
     [OP_SGD]              = &cpu_map_sgd,
+    [OP_QUANTIZE]         = &cpu_quant_quantize,
+    [OP_AVG_POOL2_Q]      = &cpu_quant_avg2,
+    [OP_GLOBAL_POOL_Q]    = &cpu_quant_global,
+    [OP_GATE_ADD_ACT_Q]   = &cpu_quant_gate_add,
 };
 /* clang-format on */
 

@@ -69,6 +69,8 @@ extern const struct device_ops device_ref_ops, device_cpu_ops, device_cuda_ops;
 /** RC_INVAL with the operation's name and the numbers that cannot be. */
 NODISCARD enum rc device_op_check(const struct op_desc *op, struct err *e);
 const char *device_op_name(enum op_kind kind);
+/** A convolution, its backward, or its 8-bit form: op_desc.u.conv. */
+bool device_op_is_conv(enum op_kind kind);
 /** Sentence for plan_describe: shape and type, the implementation in brackets when not "". */
 void device_op_describe(const struct op_desc *op, const char *impl, char *out, size_t size);
 double device_op_flops(const struct op_desc *op);
@@ -83,6 +85,13 @@ enum dtype device_op_type(const struct op_desc *op);
 enum dtype device_op_conv_type(const struct op_conv *o);
 /** Output height (or width) of a convolution for input height h. */
 int device_op_conv_out(const struct op_conv *o, int h);
+
+/* ---- device_quant.c: weights in 8 bits, the same on every backend ------------------------------ */
+
+/** Masters (k, r, r, c_weights), times scale[k] if scale is given, to q (k, r, r, c) times step[k]:
+ * step[k] = max|w| / 127 (1 where all are 0), q = the nearest integer, 0 from c_weights on. */
+void device_quant_weights(const struct op_conv *o, const float *weights, const float *scale,
+                          int8_t *q, float *step);
 
 /* ---- device_host.c: memory, queues and events of the backends that compute on the host ------ */
 

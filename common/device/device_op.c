@@ -40,15 +40,26 @@ static const struct op_info infos[OP_KIND_N] = {
     [OP_SOFTMAX_CE]       = {"softmax_ce",       FORM_LOSS,      6, ARG(4) | ARG(5), 0,               0,      0},
     [OP_NORMALIZE]        = {"normalize",        FORM_NORMALIZE, 2, 0,               0,               0,      0},
     [OP_SGD]              = {"sgd",              FORM_SGD,       5, ARG(3),          0,               0,      0},
+    [OP_CONV_Q]           = {"conv_q",           FORM_CONV,      2, 0,               0,               0,      0},
+    [OP_QUANTIZE]         = {"quantize",         FORM_MAP,       3, 0,               0,               0,      0},
+    [OP_AVG_POOL2_Q]      = {"avg_pool2_q",      FORM_MAP,       2, 0,               0,               0,      0},
+    [OP_GLOBAL_POOL_Q]    = {"global_pool_q",    FORM_MAP,       3, 0,               0,               0,      0},
+    [OP_GATE_ADD_ACT_Q]   = {"gate_add_act_q",   FORM_MAP,       6, 0,               0,               0,      0},
 };
 /* clang-format on */
 
 enum { DIM_MAX = 1 << 24 };
 static const double ELEMENTS_MAX = 1e12; /* of one tensor: keeps every index in size_t */
+static const double SUM_MAX = 2147483647.0 / (255 * 127); /* 8-bit products that s32 holds */
 
 const char *device_op_name(enum op_kind kind)
 {
     return (unsigned)kind < OP_KIND_N ? infos[kind].name : "?";
+}
+
+bool device_op_is_conv(enum op_kind kind)
+{
+    return infos[kind].form == FORM_CONV;
 }
 
 int device_op_n_args(enum op_kind kind)
@@ -117,6 +128,22 @@ static bool real(enum dtype t)
     return t == DT_F32 || t == DT_BF16 || t == DT_F64;
 }
 
+/* The types that x of an 8-bit operation may have. */
+static bool eight_bits(enum op_kind kind, enum dtype t)
+{
+    return (t == DT_U8 && kind != OP_GATE_ADD_ACT_Q) ||
+           (t == DT_S8 && (kind == OP_GATE_ADD_ACT_Q || kind == OP_GLOBAL_POOL_Q));
+}
+
+static enum rc check_eight(enum op_kind kind, enum dtype t, struct err *e)
+{
+    if (!eight_bits(kind, t)) {
+        return err_raise(e, RC_INVAL, "%s: type %s where %s is needed", device_op_name(kind),
+                         dtype_name(t), kind == OP_GATE_ADD_ACT_Q ? "s8" : "u8");
+    }
+    return RC_OK;
+}
+
 static enum rc check_type(const char *name, enum dtype t, struct err *e)
 {
     if (!real(t)) {
@@ -126,8 +153,10 @@ static enum rc check_type(const char *name, enum dtype t, struct err *e)
     return RC_OK;
 }
 
-static enum rc check_conv(const char *name, const struct op_conv *o, struct err *e)
+static enum rc check_conv(enum op_kind kind, const struct op_conv *o, struct err *e)
 {
+    const char *name = device_op_name(kind);
+
     if (!dims_ok(o->n, o->h, o->w, o->c) || o->k < 1 || o->k > DIM_MAX) {
         return err_raise(e, RC_INVAL, "%s: shape %dx%dx%dx%d -> %d channels cannot be", name, o->n,
                          o->h, o->w, o->c, o->k);
@@ -146,6 +175,13 @@ static enum rc check_conv(const char *name, const struct op_conv *o, struct err 
         return err_raise(e, RC_INVAL, "%s: output or weights of %dx%dx%dx%d -> %d are too large",
                          name, o->n, o->h, o->w, o->c, o->k);
     }
+    if (kind == OP_CONV_Q) {
+        if ((double)o->r * o->r * o->c > SUM_MAX) {
+            return err_raise(e, RC_INVAL, "%s: %d x %d x %d products may not fit 32 bits", name,
+                             o->r, o->r, o->c);
+        }
+        return check_eight(kind, o->type, e);
+    }
     return check_type(name, o->type, e);
 }
 
@@ -159,6 +195,17 @@ static enum rc check_map(enum op_kind kind, const struct op_map *o, struct err *
     }
     if (kind == OP_BN_ACT && !(o->eps > 0)) {
         return err_raise(e, RC_INVAL, "%s: eps %g must be above 0", name, (double)o->eps);
+    }
+    if (kind == OP_GATE_ADD_ACT_Q && o->shortcut != DT_U8 && o->shortcut != DT_S8) {
+        return err_raise(e, RC_INVAL, "%s: shortcut of type %s where u8 or s8 is needed", name,
+                         dtype_name(o->shortcut));
+    }
+    if (kind == OP_GLOBAL_POOL_Q && (double)o->h * o->w > SUM_MAX) {
+        return err_raise(e, RC_INVAL, "%s: the sum of %dx%d values may not fit 32 bits", name, o->h,
+                         o->w);
+    }
+    if (kind > OP_QUANTIZE) {
+        return check_eight(kind, o->type, e);
     }
     return check_type(name, o->type, e);
 }
@@ -188,7 +235,7 @@ enum rc device_op_check(const struct op_desc *op, struct err *e)
         if (op->u.conv.wide && op->kind != OP_CONV) {
             return err_raise(e, RC_INVAL, "%s: only conv has a wide output", infos[op->kind].name);
         }
-        return check_conv(infos[op->kind].name, &op->u.conv, e);
+        return check_conv(op->kind, &op->u.conv, e);
     case FORM_MAP:
         return check_map(op->kind, &op->u.map, e);
     case FORM_NORMALIZE:
@@ -265,6 +312,10 @@ double device_op_flops(const struct op_desc *op)
         [OP_SOFTMAX_CE] = 20,
         [OP_NORMALIZE] = 3,
         [OP_SGD] = 9,
+        [OP_QUANTIZE] = 1,
+        [OP_AVG_POOL2_Q] = 1,
+        [OP_GLOBAL_POOL_Q] = 1,
+        [OP_GATE_ADD_ACT_Q] = 3,
     };
     const struct op_conv *v = &op->u.conv;
     const struct op_map *m = &op->u.map;
@@ -300,15 +351,19 @@ static double map_passes(const struct op_desc *op)
     case OP_RELU_BWD:
     case OP_SIGMOID_BWD:
     case OP_ADD:
+    case OP_GATE_ADD_ACT_Q:
         return 3;
     case OP_BN_ACT_BWD:
     case OP_GATE_ADD_ACT_BWD:
         return 5;
     case OP_AVG_POOL2:
     case OP_AVG_POOL2_BWD:
+    case OP_AVG_POOL2_Q:
+    case OP_QUANTIZE: /* f32 to u8 */
         return 1.25;
     case OP_GLOBAL_POOL:
     case OP_GLOBAL_POOL_BWD:
+    case OP_GLOBAL_POOL_Q:
         return 1;
     default:
         return 2;

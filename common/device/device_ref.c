@@ -25,6 +25,11 @@ static ref_fn *const functions[OP_KIND_N] = {
     [OP_SOFTMAX_CE]       = ref_softmax_ce,
     [OP_NORMALIZE]        = ref_normalize,
     [OP_SGD]              = ref_sgd,
+    [OP_CONV_Q]           = ref_conv_q,
+    [OP_QUANTIZE]         = ref_quantize,
+    [OP_AVG_POOL2_Q]      = ref_avg_pool2_q,
+    [OP_GLOBAL_POOL_Q]    = ref_global_pool_q,
+    [OP_GATE_ADD_ACT_Q]   = ref_gate_add_act_q,
 };
 /* clang-format on */
 
@@ -54,6 +59,7 @@ static void ref_describe(const struct device *d, struct device_info *out)
     memcpy(out->library, "plain loops", sizeof "plain loops");
     out->threads = 1;
     out->has_bf16 = true;
+    out->has_int8 = true;
 }
 
 static int ref_input_channels(const struct device *d, int c, enum dtype type)
@@ -70,6 +76,8 @@ static void ref_plan_destroy(struct plan *plan)
     if (p != NULL) {
         mem_free(p->weights);
         mem_free(p->bias);
+        mem_free(p->q);
+        mem_free(p->step);
         mem_free(p);
     }
 }
@@ -99,6 +107,18 @@ static enum rc ref_plan_create(struct device *d, const struct op_desc *op, struc
             goto out;
         }
     }
+    if (op->kind == OP_CONV_Q) {
+        size_t n = (size_t)v->k * (size_t)v->r * (size_t)v->r * (size_t)v->c;
+
+        p->q = mem_calloc(n, sizeof *p->q);
+        p->step = mem_calloc((size_t)v->k, sizeof *p->step);
+        p->bias = mem_calloc((size_t)v->k, sizeof *p->bias);
+        p->base.packed_bytes = n + 2 * (size_t)v->k * sizeof(float);
+        if (p->q == NULL || p->step == NULL || p->bias == NULL) {
+            rc = mem_raise(e, "weights of a convolution", p->base.packed_bytes);
+            goto out;
+        }
+    }
     *out = &p->base;
     p = NULL;
 out:
@@ -114,6 +134,13 @@ static enum rc ref_plan_pack(struct plan *plan, const float *weights, const floa
     size_t row = (size_t)v->r * (size_t)v->r * (size_t)v->c_weights;
 
     (void)e;
+    if (plan->op.kind == OP_CONV_Q) {
+        device_quant_weights(v, weights, scale, p->q, p->step);
+        for (int k = 0; k < v->k; k++) {
+            p->bias[k] = bias != NULL ? bias[k] : 0.0f;
+        }
+        return RC_OK;
+    }
     for (size_t k = 0; k < (size_t)v->k; k++) {
         for (size_t i = 0; i < row; i++) {
             float w = weights[k * row + i] * (scale != NULL ? scale[k] : 1.0f);

@@ -11,6 +11,8 @@ struct ref_plan {
     struct plan base;
     float *weights; /* (k, r, r, c_weights), scaled, rounded to the plan's type */
     float *bias;    /* (k) or NULL */
+    int8_t *q;      /* OP_CONV_Q: (k, r, r, c) */
+    float *step;    /* ... (k) */
 };
 
 typedef void ref_fn(const struct ref_plan *p, void *const args[]); /* of a function, no struct */
@@ -52,5 +54,6 @@ ref_fn ref_gate_add_act, ref_gate_add_act_bwd;
 ref_fn ref_avg_pool2, ref_avg_pool2_bwd, ref_global_pool, ref_global_pool_bwd;
 ref_fn ref_relu_bwd, ref_sigmoid, ref_sigmoid_bwd, ref_mul_row, ref_add;
 ref_fn ref_softmax_ce, ref_normalize, ref_sgd;
+ref_fn ref_conv_q, ref_quantize, ref_avg_pool2_q, ref_global_pool_q, ref_gate_add_act_q;
 
 #endif

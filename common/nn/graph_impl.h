@@ -11,6 +11,7 @@
 #include "common/base/err.h"
 #include "common/device/device.h"
 #include "common/nn/params.h"
+#include "common/nn/quant.h"
 
 /** Where a value lives. */
 enum graph_home {
@@ -55,6 +56,8 @@ struct graph_node {
      * whose beta, mean and var are the next views; NULL: none. */
     const struct param_view *weight, *bias, *bn;
     size_t affine;             /* inference: scale (k) and shift (k) from here, in floats */
+    /* 8-bit operations: what x, the shortcut and y stand for; NULL: they are floats. Borrowed. */
+    const struct quant_range *x_range, *shortcut_range, *y_range;
 };
 
 struct graph {

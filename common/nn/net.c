@@ -22,7 +22,13 @@ static enum rc check(const struct net_config *c, struct err *e)
         return err_raise(e, RC_INVAL, "network %s: batch %d is outside 1 to %d", name, c->batch,
                          BATCH_MAX);
     }
-    if (c->type != DT_F32 && c->type != DT_BF16 && !(c->type == DT_F64 && c->training)) {
+    if (c->type == DT_U8 && !c->training && c->quant != NULL) {
+        enum rc rc = net_quant_check(c, e);
+
+        if (rc != RC_OK) {
+            return rc;
+        }
+    } else if (c->type != DT_F32 && c->type != DT_BF16 && !(c->type == DT_F64 && c->training)) {
         return err_raise(e, RC_INVAL, "network %s: type %s (f32 or bf16 expected)", name,
                          dtype_name(c->type));
     }
@@ -46,7 +52,7 @@ static enum rc check(const struct net_config *c, struct err *e)
 /* Convolutions that pack weights have a state of their own. */
 static bool stateless(enum op_kind kind)
 {
-    return kind != OP_CONV && kind != OP_CONV_BWD_DATA;
+    return kind != OP_CONV && kind != OP_CONV_BWD_DATA && kind != OP_CONV_Q;
 }
 
 static struct plan *find_plan(const struct net *n, int node)
@@ -251,12 +257,17 @@ static void find_unbiased(struct net *n)
 
 static enum rc build(struct net *n, bool fused, struct err *e)
 {
-    struct net_build b = {
-        &n->graph, n->params, &n->config,
-        device_input_channels(n->dev, n->config.model.in_channels, n->config.type), fused};
+    struct net_config config = n->config;
+    struct net_build b = {&n->graph, n->params, &config, 0, fused};
     enum rc rc = RC_OK;
 
-    net_forward_build(&b);
+    config.type = config.type == DT_U8 ? DT_F32 : config.type; /* of what int8 leaves in floats */
+    b.input_channels = device_input_channels(n->dev, config.model.in_channels, config.type);
+    if (n->config.type == DT_U8) {
+        net_quant_build(&b, config.quant);
+    } else {
+        net_forward_build(&b);
+    }
     if (n->config.training && !n->graph.out_of_memory) {
         rc = net_backward_build(&b, e);
     }
@@ -312,7 +323,7 @@ enum rc net_create(struct device *dev, const struct net_config *c, struct net **
     struct err refused = {0};
     enum rc rc = net_create_with(dev, c, true, out, &refused);
 
-    if (rc == RC_UNSUPPORTED) {
+    if (rc == RC_UNSUPPORTED && c->type != DT_U8) { /* which has no parts */
         return net_create_with(dev, c, false, out, e);
     }
     return rc == RC_OK ? RC_OK : err_raise(e, rc, "%s", refused.msg);
@@ -447,6 +458,11 @@ const char *net_plan_category(const struct net *n, int i)
         [OP_MUL_ROW]          = "dropout",
         [OP_SOFTMAX_CE]       = "loss",
         [OP_NORMALIZE]        = "pixels",
+        [OP_CONV_Q]           = "convolution forward",
+        [OP_QUANTIZE]         = "pixels",
+        [OP_AVG_POOL2_Q]      = "pool",
+        [OP_GLOBAL_POOL_Q]    = "pool",
+        [OP_GATE_ADD_ACT_Q]   = "join",
     };
     /* clang-format on */
     const struct graph_node *node = &n->graph.nodes[i];

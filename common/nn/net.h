@@ -13,6 +13,7 @@
 #include "common/base/trace.h"
 #include "common/device/device.h"
 #include "common/nn/params.h"
+#include "common/nn/quant.h"
 
 struct net;
 
@@ -21,7 +22,8 @@ struct net_config {
     int batch;
     int size;            /* square input */
     enum dtype type;     /* of activations and packed weights: DT_F32, DT_BF16; DT_F64
-                            in training on ref */
+                            in training on ref; DT_U8: inference in int8, by quant */
+    const struct quant *quant; /* DT_U8: the model's calibration; borrowed until net_destroy */
     bool training;       /* BN by batch statistics, saved activations, backward */
     bool with_keep;        /* training: net_targets.keep is applied (stochastic depth) */
     bool with_dropout;     /* training: net_targets.dropout is applied */
@@ -36,7 +38,8 @@ struct net_targets {
     const float *dropout;  /* (batch, features) 0 or 1/(1-rate); with_dropout only */
 };
 
-/** Compile the plans for dev (borrowed). RC_NOMEM, RC_LIB, RC_INVAL (size too small, named). */
+/** Compile the plans for dev (borrowed). RC_NOMEM, RC_LIB, RC_INVAL (size too small, named),
+ * RC_UNSUPPORTED (int8 on a device without it, named). */
 NODISCARD enum rc net_create(struct device *dev, const struct net_config *c, struct net **out,
                              struct err *e);
 void net_destroy(struct net *n);
@@ -47,6 +50,12 @@ NODISCARD enum rc net_load(struct net *n, const float *params, struct err *e);
 /** Inference: pixels (batch, size, size, channels) u8 on the host -> logits (batch, classes) f32 on
  * the host. A partial batch is padded by the caller. Labels do not depend on the batch it fell in. */
 NODISCARD enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct err *e);
+
+/** Called with what each plan of an f32 inference has written: values (rows, channels). Devices that
+ * compute on the host alone (device_is_host). NULL switches it off. */
+typedef enum rc net_observe_fn(void *ctx, const char *name, const float *values, size_t rows,
+                               int channels, struct err *e);
+void net_observe(struct net *n, net_observe_fn *fn, void *ctx);
 
 /** Softmax of logits rows in f64, stored f32: what labels are made of. */
 void net_softmax(const float *logits, int rows, int classes, float *probs);

@@ -28,7 +28,8 @@ static int planned(const struct net_build *b, int h, int w, int c)
     return graph_add_planned(b->graph, b->config->batch, h, w, c, b->config->type);
 }
 
-static const struct param_view *view(const struct net_build *b, const char *layer, const char *part)
+const struct param_view *net_forward_view(const struct net_build *b, const char *layer,
+                                          const char *part)
 {
     char name[PARAM_NAME_MAX];
     const struct param_view *v;
@@ -44,7 +45,8 @@ static int param_value(const struct net_build *b, const struct param_view *v)
     return graph_add_at(b->graph, GRAPH_PARAM, v->offset);
 }
 
-static void emit(const struct net_build *b, const char *name, struct graph_node *node, int n_args)
+void net_forward_emit(const struct net_build *b, const char *name, struct graph_node *node,
+                      int n_args)
 {
     snprintf(node->name, sizeof node->name, "%s", name);
     node->n_args = n_args;
@@ -62,30 +64,28 @@ static int emit_map(const struct net_build *b, const char *name, enum op_kind ki
     y = planned(b, h, w, node.op.u.map.c);
     node.args[0] = x;
     node.args[1] = y;
-    emit(b, name, &node, 2);
+    net_forward_emit(b, name, &node, 2);
     return y;
 }
 
-enum { WITH_BIAS = 1, WITH_RELU = 2, WIDE = 4 /* the output in f32 */ };
-
 /* A convolution whose weights are `layer`.weight; bn: the BN folded into it (inference). */
-static int emit_conv(const struct net_build *b, const char *layer, int x, int stride,
+int net_forward_conv(const struct net_build *b, const char *layer, int x, int stride,
                      const struct param_view *bn, unsigned how)
 {
     struct graph *g = b->graph;
     struct graph_value in = shape_of(b, x);
     struct graph_node node = {.op.kind = OP_CONV, .bn = bn};
     struct op_conv *o = &node.op.u.conv;
-    bool with_bias = how & WITH_BIAS;
-    bool relu = how & WITH_RELU;
+    bool with_bias = how & NET_BIAS;
+    bool relu = how & NET_RELU;
     bool affine = bn != NULL || with_bias;
     bool parts = affine && !b->fused;
-    enum dtype type = how & WIDE ? DT_F32 : b->config->type;
+    enum dtype type = how & NET_WIDE ? DT_F32 : b->config->type;
     int h;
     int y;
 
-    node.weight = view(b, layer, "weight");
-    node.bias = with_bias ? view(b, layer, "bias") : NULL;
+    node.weight = net_forward_view(b, layer, "weight");
+    node.bias = with_bias ? net_forward_view(b, layer, "bias") : NULL;
     node.affine = g->affine_floats;
     *o = (struct op_conv){.n = b->config->batch,
                           .h = in.h,
@@ -96,7 +96,7 @@ static int emit_conv(const struct net_build *b, const char *layer, int x, int st
                           .stride = stride,
                           .pad = node.weight->h / 2,
                           .type = b->config->type,
-                          .wide = how & WIDE};
+                          .wide = how & NET_WIDE};
     o->c_weights = node.weight->i;
     o->with_bias = affine && !parts;
     o->relu = relu && !parts;
@@ -105,7 +105,7 @@ static int emit_conv(const struct net_build *b, const char *layer, int x, int st
     node.args[0] = x;
     node.args[1] = y;
     g->affine_floats += affine ? SCALE_AND_SHIFT * (size_t)o->k : 0;
-    emit(b, layer, &node, 2);
+    net_forward_emit(b, layer, &node, 2);
     if (parts) {
         struct graph_node act = {.op.kind = OP_BN_INFER};
         char name[GRAPH_NAME_MAX];
@@ -121,7 +121,7 @@ static int emit_conv(const struct net_build *b, const char *layer, int x, int st
                           : graph_add_at(g, GRAPH_AFFINE, node.affine + (size_t)o->k);
         act.args[3] = y = graph_add_planned(g, o->n, h, h, o->k, type);
         snprintf(name, sizeof name, "%.48s affine", layer);
-        emit(b, name, &act, 4);
+        net_forward_emit(b, name, &act, 4);
     }
     return y;
 }
@@ -138,16 +138,18 @@ static int emit_bn(const struct net_build *b, const char *layer, int x, bool rel
     node.op.u.map.relu = relu;
     node.op.u.map.eps = BN_EPS;
     y = planned(b, node.op.u.map.h, node.op.u.map.w, node.op.u.map.c);
-    node.bn = view(b, layer, "weight");
+    node.bn = net_forward_view(b, layer, "weight");
     node.args[0] = x;
     node.args[1] = param_value(b, node.bn);
-    node.args[2] = param_value(b, view(b, layer, "bias"));
+    node.args[2] = param_value(b, net_forward_view(b, layer, "bias"));
     node.args[3] = y;
-    node.args[4] = graph_add_at(g, GRAPH_STATS, view(b, layer, "running_mean")->offset - stats);
-    node.args[5] = graph_add_at(g, GRAPH_STATS, view(b, layer, "running_var")->offset - stats);
+    node.args[4] =
+        graph_add_at(g, GRAPH_STATS, net_forward_view(b, layer, "running_mean")->offset - stats);
+    node.args[5] =
+        graph_add_at(g, GRAPH_STATS, net_forward_view(b, layer, "running_var")->offset - stats);
     node.args[6] =
         graph_add_planned(g, 0, 0, 0, 0, DT_F32); /* saved: its size comes with the plan */
-    emit(b, layer, &node, 7);
+    net_forward_emit(b, layer, &node, 7);
     return y;
 }
 
@@ -156,25 +158,32 @@ static int conv_bn(const struct net_build *b, const char *conv, const char *bn, 
                    bool relu)
 {
     if (!b->config->training) {
-        return emit_conv(b, conv, x, stride, view(b, bn, "weight"), relu ? WITH_RELU : 0);
+        return net_forward_conv(b, conv, x, stride, net_forward_view(b, bn, "weight"),
+                                relu ? NET_RELU : 0);
     }
-    return emit_bn(b, bn, emit_conv(b, conv, x, stride, NULL, 0), relu);
+    return emit_bn(b, bn, net_forward_conv(b, conv, x, stride, NULL, 0), relu);
 }
 
-/* Squeeze and excitation: the gate (n, 1, 1, c) of x. */
-static int gate(const struct net_build *b, const char *block, int x)
+/* Squeeze and excitation: the gate (n, 1, 1, c) of pooled values. */
+int net_forward_gate(const struct net_build *b, const char *block, int pooled)
 {
     char name[GRAPH_NAME_MAX];
     int s;
 
-    snprintf(name, sizeof name, "%s.se.pool", block);
-    s = emit_map(b, name, OP_GLOBAL_POOL, x, 1, 1);
     snprintf(name, sizeof name, "%s.se.fc1", block);
-    s = emit_conv(b, name, s, 1, NULL, WITH_BIAS | WITH_RELU);
+    s = net_forward_conv(b, name, pooled, 1, NULL, NET_BIAS | NET_RELU);
     snprintf(name, sizeof name, "%s.se.fc2", block);
-    s = emit_conv(b, name, s, 1, NULL, WITH_BIAS);
+    s = net_forward_conv(b, name, s, 1, NULL, NET_BIAS);
     snprintf(name, sizeof name, "%s.se.sigmoid", block);
     return emit_map(b, name, OP_SIGMOID, s, 1, 1);
+}
+
+static int gate(const struct net_build *b, const char *block, int x)
+{
+    char name[GRAPH_NAME_MAX];
+
+    snprintf(name, sizeof name, "%s.se.pool", block);
+    return net_forward_gate(b, block, emit_map(b, name, OP_GLOBAL_POOL, x, 1, 1));
 }
 
 /* ResNet-D's shortcut: mean over 2x2, then 1x1 and BN. */
@@ -221,7 +230,7 @@ static int join(const struct net_build *b, const struct nn_block *block, int i, 
     }
     node.args[4] = planned(b, node.op.u.map.h, node.op.u.map.w, node.op.u.map.c);
     snprintf(name, sizeof name, "%s.join", block->name);
-    emit(b, name, &node, 5);
+    net_forward_emit(b, name, &node, 5);
     return node.args[4];
 }
 
@@ -250,7 +259,7 @@ static int buffer(const struct net_build *b, enum graph_buffer which, size_t byt
         &(struct graph_value){.home = GRAPH_BUFFER, .at = (size_t)which, .constant = true});
 }
 
-static int normalize(const struct net_build *b)
+int net_forward_pixels(const struct net_build *b)
 {
     const struct net_config *c = b->config;
     struct graph_node node = {.op.kind = OP_NORMALIZE};
@@ -270,7 +279,7 @@ static int normalize(const struct net_build *b)
     if (!b->graph->out_of_memory) {
         b->graph->values[node.args[1]].constant = true;
     }
-    emit(b, "pixels", &node, 2);
+    net_forward_emit(b, "pixels", &node, 2);
     return node.args[1];
 }
 
@@ -287,29 +296,19 @@ static void loss(const struct net_build *b, int logits)
     node.args[3] = buffer(b, BUFFER_LOSS, n * sizeof(float));
     node.args[4] = planned(b, 1, 1, b->config->model.classes);
     node.args[5] = GRAPH_NONE;
-    emit(b, "loss", &node, 6);
+    net_forward_emit(b, "loss", &node, 6);
 }
 
-/* Global pool, dropout, fc; the logits are a buffer of their own, since they leave the pass. Those of
- * inference are f32: what labels and confidences are made of is not rounded once more. */
-static int head(const struct net_build *b, int x)
+/* The logits are a buffer of their own, since they leave the pass. Those of inference are f32: what
+ * labels and confidences are made of is not rounded once more. */
+int net_forward_logits(const struct net_build *b, int pooled)
 {
     struct graph *g = b->graph;
     size_t n = (size_t)b->config->batch;
     int logits;
 
-    x = emit_map(b, "pool", OP_GLOBAL_POOL, x, 1, 1);
-    if (b->config->training && b->config->with_dropout) {
-        struct graph_node node = {.op.kind = OP_MUL_ROW};
-
-        node.op.u.map = map_of(b, x);
-        node.args[0] = x;
-        node.args[1] = buffer(b, BUFFER_DROPOUT, n * (size_t)node.op.u.map.c * sizeof(float));
-        node.args[2] = planned(b, 1, 1, node.op.u.map.c);
-        emit(b, "dropout", &node, 3);
-        x = node.args[2];
-    }
-    logits = emit_conv(b, "fc", x, 1, NULL, b->config->training ? WITH_BIAS : WITH_BIAS | WIDE);
+    logits = net_forward_conv(b, "fc", pooled, 1, NULL,
+                              b->config->training ? NET_BIAS : NET_BIAS | NET_WIDE);
     g->buffer_bytes[BUFFER_LOGITS] =
         n * (size_t)b->config->model.classes * dtype_size(net_logits_type(b->config));
     if (!g->out_of_memory) {
@@ -319,12 +318,31 @@ static int head(const struct net_build *b, int x)
     return logits;
 }
 
+/* Global pool, dropout, fc. */
+static int head(const struct net_build *b, int x)
+{
+    size_t n = (size_t)b->config->batch;
+
+    x = emit_map(b, "pool", OP_GLOBAL_POOL, x, 1, 1);
+    if (b->config->training && b->config->with_dropout) {
+        struct graph_node node = {.op.kind = OP_MUL_ROW};
+
+        node.op.u.map = map_of(b, x);
+        node.args[0] = x;
+        node.args[1] = buffer(b, BUFFER_DROPOUT, n * (size_t)node.op.u.map.c * sizeof(float));
+        node.args[2] = planned(b, 1, 1, node.op.u.map.c);
+        net_forward_emit(b, "dropout", &node, 3);
+        x = node.args[2];
+    }
+    return net_forward_logits(b, x);
+}
+
 void net_forward_build(const struct net_build *b)
 {
     struct nn_stem_conv stem[NN_STEM_MAX];
     const struct nn_family *f = b->params->model.family;
     int convs = nn_family_stem(&b->params->model, stem);
-    int x = normalize(b);
+    int x = net_forward_pixels(b);
 
     if (b->config->training && b->config->with_keep) {
         b->graph->buffer_bytes[BUFFER_KEEP] =

@@ -18,6 +18,27 @@ struct net_build {
 
 /** Emit the forward pass; for training also the loss (net_forward.c). */
 void net_forward_build(const struct net_build *b);
+/** Parts of it, for the int8 forward (net_quant.c): pixels to floats; a convolution; the gate of pooled
+ * values; the logits of pooled values. how: NET_* flags. They return the value made. */
+enum { NET_BIAS = 1, NET_RELU = 2, NET_WIDE = 4 /* the output in f32 */ };
+int net_forward_pixels(const struct net_build *b);
+int net_forward_conv(const struct net_build *b, const char *layer, int x, int stride,
+                     const struct param_view *bn, unsigned how);
+int net_forward_gate(const struct net_build *b, const char *block, int pooled);
+int net_forward_logits(const struct net_build *b, int pooled);
+const struct param_view *net_forward_view(const struct net_build *b, const char *layer,
+                                          const char *part);
+void net_forward_emit(const struct net_build *b, const char *name, struct graph_node *node,
+                      int n_args);
+
+/** Emit the forward pass in int8; b->config says DT_F32, for what stays in floats (net_quant.c). */
+void net_quant_build(const struct net_build *b, const struct quant *q);
+/** Whether every range of q is there for the model. RC_INVAL names what is not. */
+NODISCARD enum rc net_quant_check(const struct net_config *c, struct err *e);
+/** What net_load computes for an 8-bit node: its factors, or a convolution's scale (k) and shift (k),
+ * folded already, in the units of x and y. */
+void net_quant_fold(const struct graph_node *node, float *affine);
+
 /** Emit the backward pass of the nodes that are there (net_backward.c). RC_NOMEM. */
 NODISCARD enum rc net_backward_build(const struct net_build *b, struct err *e);
 
@@ -41,6 +62,8 @@ struct net {
     float *host_stats;         /* staging: two times the statistics */
     void *host_logits;         /* staging */
     double *unbiased;          /* of each statistic: n/(n-1) for a variance, 1 for a mean */
+    net_observe_fn *observe;
+    void *observe_ctx;
     net_bucket_fn *on_bucket;
     void *bucket_ctx;
     size_t bucket_floats;

@@ -43,7 +43,7 @@ static enum rc pack_folded(struct net *n, const float *params, float *staged, st
         const float *scale = n->affine + node->affine;
         bool fused;
 
-        if (node->op.kind != OP_CONV) {
+        if (node->op.kind != OP_CONV && node->op.kind != OP_CONV_Q) {
             continue;
         }
         fused = node->op.u.conv.with_bias;
@@ -82,9 +82,10 @@ enum rc net_load(struct net *n, const float *params, struct err *e)
     for (int i = 0; i < n->graph.n_nodes; i++) {
         const struct graph_node *node = &n->graph.nodes[i];
 
-        if (node->op.kind == OP_CONV) {
+        if (node->op.kind == OP_CONV || node->op.kind == OP_CONV_Q) {
             fold(node, params, affine + node->affine, affine + node->affine + node->op.u.conv.k);
         }
+        net_quant_fold(node, affine + node->affine);
     }
     rc =
         device_alloc(n->dev, largest_weight(n) * sizeof(float), "weights to be packed", &staged, e);
@@ -127,6 +128,29 @@ enum rc net_refresh(struct net *n, struct err *e)
     return rc;
 }
 
+void net_observe(struct net *n, net_observe_fn *fn, void *ctx)
+{
+    assert(fn == NULL || (!n->config.training && n->config.type == DT_F32));
+    n->observe = fn;
+    n->observe_ctx = ctx;
+}
+
+/* Show what node i has written: its last argument, on the host. */
+static enum rc observe(struct net *n, int i, struct err *e)
+{
+    const struct graph_node *node = &n->graph.nodes[i];
+    const struct graph_value *v = &n->graph.values[node->args[node->n_args - 1]];
+    enum rc rc = RC_OK;
+
+    if (!device_is_host(n->dev)) {
+        return err_raise(e, RC_UNSUPPORTED, "activations can only be watched on the host");
+    }
+    rc = device_sync(n->dev, NULL, e);
+    return rc != RC_OK ? rc
+                       : n->observe(n->observe_ctx, node->name, n->args[i][node->n_args - 1],
+                                    (size_t)n->config.batch * (size_t)v->h * (size_t)v->w, v->c, e);
+}
+
 /* ---- running --------------------------------------------------------------------------------- */
 
 static enum rc run_node(struct net *n, int i, struct err *e)
@@ -154,6 +178,9 @@ static enum rc run_nodes(struct net *n, int from, int to, struct err *e)
 
     for (int i = from; i < to && rc == RC_OK; i++) {
         rc = run_node(n, i, e);
+        if (rc == RC_OK && n->observe != NULL) {
+            rc = observe(n, i, e);
+        }
     }
     return rc;
 }

@@ -181,7 +181,7 @@ static void check_all_equal(struct device *a, struct device *b)
         check_equal(a, b, &sgd);
         for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
             struct op_desc op = {.kind = (enum op_kind)kind,
-                                 .u.map = {6, 19, 21, 24, type, true, true, true, 1e-5f}};
+                                 .u.map = {6, 19, 21, 24, type, true, true, true, 1e-5f, DT_F32}};
 
             check_equal(a, b, &op);
         }
@@ -252,7 +252,8 @@ static const struct known knowns[] = {
 
 static uint32_t crc_of(struct device *d, enum op_kind kind, enum dtype type)
 {
-    struct op_desc op = {.kind = kind, .u.map = {3, 11, 9, 24, type, true, true, true, 1e-5f}};
+    struct op_desc op = {.kind = kind,
+                         .u.map = {3, 11, 9, 24, type, true, true, true, 1e-5f, DT_F32}};
     struct harness t;
     uint32_t crc = 0;
 

@@ -294,7 +294,7 @@ static void bench_type(struct device *d, enum dtype type)
     for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
         for (size_t i = 0; i < sizeof bench_maps / sizeof bench_maps[0]; i++) {
             const int *s = bench_maps[i];
-            struct op_map o = {s[0], s[1], s[2], s[3], type, true, true, true, 1e-5f};
+            struct op_map o = {s[0], s[1], s[2], s[3], type, true, true, true, 1e-5f, DT_F32};
             struct op_desc op = {.kind = (enum op_kind)kind, .u.map = o};
 
             bench_op(d, &op);
