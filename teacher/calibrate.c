@@ -47,7 +47,7 @@ enum rc calibrate_begin(const struct teacher *t, struct device *dev, int size,
                        "--precision bf16");
     }
     if (rc == RC_OK) {
-        rc = predictor_create(t, dev, CALIBRATE_BATCH, size, DT_F32, &c->predictor, e);
+        rc = predictor_create_whole(t, dev, CALIBRATE_BATCH, size, &c->predictor, e);
     }
     if (rc == RC_OK) {
         rc = quant_create(&teacher_params(t)->model, &c->quant, e);

@@ -228,6 +228,14 @@ enum rc predictor_create(const struct teacher *t, struct device *dev, int batch,
     return predictor_make(t, dev, &c, out, e);
 }
 
+enum rc predictor_create_whole(const struct teacher *t, struct device *dev, int batch, int size,
+                               struct predictor **out, struct err *e)
+{
+    const struct net_config c = {.batch = batch, .size = size, .type = DT_F32, .whole = true};
+
+    return predictor_make(t, dev, &c, out, e);
+}
+
 enum rc predictor_create_int8(const struct teacher *t, struct device *dev, int batch, int size,
                               const struct quant *quant, struct predictor **out, struct err *e)
 {

@@ -39,6 +39,9 @@ NODISCARD enum rc predictor_create(const struct teacher *t, struct device *dev, 
 NODISCARD enum rc predictor_create_int8(const struct teacher *t, struct device *dev, int batch,
                                         int size, const struct quant *quant, struct predictor **out,
                                         struct err *e);
+/** In f32 and without lanes (net.h), so that net_observe sees whole batches. */
+NODISCARD enum rc predictor_create_whole(const struct teacher *t, struct device *dev, int batch,
+                                         int size, struct predictor **out, struct err *e);
 void predictor_destroy(struct predictor *p);
 /** pixels (batch, size, size, channels) -> probs (batch, classes); logits likewise or NULL. */
 NODISCARD enum rc predictor_run(struct predictor *p, const uint8_t *pixels, float *probs,

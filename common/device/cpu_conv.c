@@ -11,15 +11,23 @@ struct cpu_conv {
     void *packed; /* weights as oneDNN wants them */
     float *bias;  /* OP_CONV_Q: in steps */
     float *step;  /* OP_CONV_Q: (k), what a weight of 1 stands for */
+    bool shared;  /* packed, bias and step are another's */
 };
+
+static void release_weights(struct cpu_conv *c)
+{
+    if (!c->shared) {
+        mem_free(c->packed);
+        mem_free(c->bias);
+        mem_free(c->step);
+    }
+}
 
 void cpu_conv_destroy(struct cpu_conv *c)
 {
     if (c != NULL) {
         cpu_dnnl_conv_destroy(c->dnnl);
-        mem_free(c->packed);
-        mem_free(c->bias);
-        mem_free(c->step);
+        release_weights(c);
         mem_free(c);
     }
 }
@@ -54,6 +62,19 @@ enum rc cpu_conv_create(struct cpu_dnnl *d, const struct op_desc *op, struct cpu
 out:
     cpu_conv_destroy(c);
     return rc;
+}
+
+bool cpu_conv_share(struct cpu_conv *c, const struct cpu_conv *owner)
+{
+    if (!cpu_dnnl_same_layout(c->dnnl, owner->dnnl)) {
+        return false;
+    }
+    release_weights(c);
+    c->packed = owner->packed;
+    c->bias = owner->bias;
+    c->step = owner->step;
+    c->shared = true;
+    return true;
 }
 
 /* Scratch: [masters staged, f32 (k, r, r, c)] [packed gradient] [bias gradient] [scratchpad] */

@@ -532,6 +532,26 @@ const struct cpu_dnnl_facts *cpu_dnnl_conv_facts(const struct cpu_dnnl_conv *c)
     return &c->facts;
 }
 
+static MD_IN weights_layout(const struct cpu_dnnl_conv *c)
+{
+    MD_IN md = NULL;
+
+    for (int i = 0; i < c->conv.n_args; i++) {
+        if (c->conv.args[i].arg == DNNL_ARG_WEIGHTS) {
+            (void)dnnl_memory_get_memory_desc(c->conv.args[i].memory, &md);
+        }
+    }
+    return md;
+}
+
+bool cpu_dnnl_same_layout(const struct cpu_dnnl_conv *a, const struct cpu_dnnl_conv *b)
+{
+    MD_IN one = weights_layout(a);
+    MD_IN other = weights_layout(b);
+
+    return one != NULL && other != NULL && dnnl_memory_desc_equal(one, other) != 0;
+}
+
 enum rc cpu_dnnl_reorder(struct cpu_dnnl_conv *c, const void *from, void *to, void *scratchpad,
                          struct err *e)
 {

@@ -81,6 +81,8 @@ NODISCARD enum rc cpu_dnnl_conv_create(struct cpu_dnnl *d, const struct op_desc 
                                        struct cpu_dnnl_conv **out, struct err *e);
 void cpu_dnnl_conv_destroy(struct cpu_dnnl_conv *c);
 const struct cpu_dnnl_facts *cpu_dnnl_conv_facts(const struct cpu_dnnl_conv *c);
+/** Whether two convolutions chose one layout for their weights. */
+bool cpu_dnnl_same_layout(const struct cpu_dnnl_conv *a, const struct cpu_dnnl_conv *b);
 /** Masters f32 (k, r, r, c) to the chosen layout; BWD_WEIGHTS: the chosen layout to masters, added
  * to what is there if c == c_weights and else overwriting it. */
 NODISCARD enum rc cpu_dnnl_reorder(struct cpu_dnnl_conv *c, const void *from, void *to,
@@ -99,6 +101,8 @@ size_t cpu_conv_packed_bytes(const struct cpu_conv *c);
 const char *cpu_conv_impl(const struct cpu_conv *c);
 NODISCARD enum rc cpu_conv_pack(struct cpu_conv *c, const float *weights, const float *bias,
                                 const float *scale, void *scratch, struct err *e);
+/** Run with owner's packed weights; false: its layout is another. */
+bool cpu_conv_share(struct cpu_conv *c, const struct cpu_conv *owner);
 NODISCARD enum rc cpu_conv_run(struct cpu_conv *c, void *const args[], void *scratch,
                                struct err *e);
 

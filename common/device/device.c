@@ -292,10 +292,24 @@ enum rc plan_run(struct plan *p, void *const args[], struct err *e)
             return err_raise(e, RC_INVAL, "%s: argument %d is missing", p->describe, i);
         }
     }
-    if (has_weights(p->op.kind) && !p->packed) {
+    if (has_weights(p->op.kind) && !(p->owner != NULL ? p->owner : p)->packed) {
         return err_raise(e, RC_INVAL, "%s: run before its weights were packed", p->describe);
     }
     return p->device->ops->plan_run(p, args, e);
+}
+
+enum rc plan_share(struct plan *p, const struct plan *owner, struct err *e)
+{
+    const struct device_ops *ops = p->device->ops;
+
+    if (!has_weights(p->op.kind) || owner->device->ops != ops || ops->plan_share == NULL ||
+        !ops->plan_share(p, owner)) {
+        return err_raise(e, RC_UNSUPPORTED, "%s: cannot share the weights of %s", p->describe,
+                         owner->describe);
+    }
+    p->owner = owner;
+    p->packed_bytes = 0;
+    return RC_OK;
 }
 
 size_t plan_saved_bytes(const struct plan *p)

@@ -252,12 +252,17 @@ void plan_destroy(struct plan *p);
 NODISCARD enum rc plan_pack(struct plan *p, const float *weights, const float *bias,
                             const float *scale, struct err *e);
 
+/** p runs with owner's packed weights from now on and keeps none: two plans of equal layers, owner's
+ * perhaps of another batch, which outlives p and is packed before p runs. RC_UNSUPPORTED: this
+ * backend, or layouts that differ. */
+NODISCARD enum rc plan_share(struct plan *p, const struct plan *owner, struct err *e);
+
 /** Run on the main queue. args as listed above; no allocation in a steady state. */
 NODISCARD enum rc plan_run(struct plan *p, void *const args[], struct err *e);
 
 /** Bytes of `saved` that the forward leaves for the backward (0 for most). */
 size_t plan_saved_bytes(const struct plan *p);
-/** Bytes of the packed weights that it keeps. */
+/** Bytes of the packed weights that it keeps: 0 where it shares another plan's. */
 size_t plan_packed_bytes(const struct plan *p);
 /** "conv 64x40x40x64 -> 256 r1 s1 bf16 (brgconv:avx512_core_bf16)": for --profile and messages. */
 const char *plan_describe(const struct plan *p);

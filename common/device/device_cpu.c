@@ -182,6 +182,11 @@ static enum rc cpu_plan_run(struct plan *plan, void *const args[], struct err *e
     return RC_OK;
 }
 
+static bool cpu_plan_share(struct plan *plan, const struct plan *owner)
+{
+    return cpu_conv_share(((struct cpu_plan *)plan)->conv, ((const struct cpu_plan *)owner)->conv);
+}
+
 const struct device_ops device_cpu_ops = {
     .name = "cpu",
     .create = cpu_create,
@@ -193,4 +198,5 @@ const struct device_ops device_cpu_ops = {
     .plan_destroy = cpu_plan_destroy,
     .plan_pack = cpu_plan_pack,
     .plan_run = cpu_plan_run,
+    .plan_share = cpu_plan_share,
 };

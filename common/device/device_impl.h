@@ -43,6 +43,8 @@ struct device_ops {
     enum rc (*plan_pack)(struct plan *p, const float *weights, const float *bias,
                          const float *scale, struct err *e);
     enum rc (*plan_run)(struct plan *p, void *const args[], struct err *e);
+    /* false: the layouts differ; NULL: never */
+    bool (*plan_share)(struct plan *p, const struct plan *owner);
 };
 
 /** First member of every backend's device. */
@@ -59,6 +61,7 @@ struct plan {
     char impl[48];       /* the backend's: which of its ways runs, "" if it has one */
     char describe[PLAN_DESCRIBE_MAX];
     bool packed;
+    const struct plan *owner; /* whose packed weights it runs with; NULL: its own */
 };
 
 /** The rows of device.c's registry; cuda only where it is built (HAVE_CUDA). */

@@ -318,7 +318,8 @@ out:
     return rc;
 }
 
-enum rc net_create(struct device *dev, const struct net_config *c, struct net **out, struct err *e)
+enum rc net_create_one(struct device *dev, const struct net_config *c, struct net **out,
+                       struct err *e)
 {
     struct err refused = {0};
     enum rc rc = net_create_with(dev, c, true, out, &refused);
@@ -329,11 +330,53 @@ enum rc net_create(struct device *dev, const struct net_config *c, struct net **
     return rc == RC_OK ? RC_OK : err_raise(e, rc, "%s", refused.msg);
 }
 
+static enum rc create_lanes(struct device *dev, const struct net_config *c, int lanes,
+                            struct net **out, struct err *e)
+{
+    struct net *n = mem_calloc(1, sizeof *n);
+    enum rc rc;
+
+    if (n == NULL) {
+        return mem_raise(e, "network", sizeof *n);
+    }
+    n->dev = dev;
+    n->config = *c;
+    rc = params_create(&c->model, &n->params, e);
+    rc = rc != RC_OK ? rc : net_lanes_create(dev, c, lanes, &n->lanes, e);
+    if (rc != RC_OK) {
+        net_destroy(n);
+        return rc;
+    }
+    *out = n;
+    return RC_OK;
+}
+
+enum rc net_create(struct device *dev, const struct net_config *c, struct net **out, struct err *e)
+{
+    const int lanes = net_lanes_count(dev, c);
+
+    return lanes > 1 ? create_lanes(dev, c, lanes, out, e) : net_create_one(dev, c, out, e);
+}
+
+void net_share_weights(struct net *n, const struct net *owner)
+{
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        struct err differs = {0};
+
+        if (n->graph.nodes[i].weight != NULL) {
+            enum rc rc = plan_share(n->plans[i], owner->plans[i], &differs);
+
+            (void)rc; /* refused: it keeps its own */
+        }
+    }
+}
+
 void net_destroy(struct net *n)
 {
     if (n == NULL) {
         return;
     }
+    net_lanes_destroy(n->lanes);
     for (int i = n->graph.n_nodes - 1; i >= 0 && n->plans != NULL; i--) {
         if (n->plans[i] != NULL && !shared(n, i)) {
             plan_destroy(n->plans[i]);
@@ -380,6 +423,10 @@ int net_features(const struct net *n)
 
 void net_memory(const struct net *n, struct net_memory *out)
 {
+    if (n->lanes != NULL) {
+        net_lanes_memory(n->lanes, out);
+        return;
+    }
     *out = (struct net_memory){.activations = n->graph.planned_bytes,
                                .lower_bound = n->graph.lower_bound};
     for (int i = 0; i < n->graph.n_nodes; i++) {
@@ -397,7 +444,7 @@ double net_flops(const struct net *n)
     for (int i = 0; i < n->graph.n_nodes; i++) {
         flops += plan_flops(n->plans[i]);
     }
-    return flops;
+    return n->lanes != NULL ? net_lanes_flops(n->lanes) : flops;
 }
 
 static bool finite_view(const float *grads, const struct param_view *v)
@@ -427,14 +474,20 @@ const char *net_find_nonfinite(const struct net *n, const float *grads)
     return NULL;
 }
 
+/* Whose plans are shown: the first lane's where there are lanes. */
+static const struct net *shown(const struct net *n)
+{
+    return n->lanes != NULL ? net_lanes_net(n->lanes, 0) : n;
+}
+
 int net_plans(const struct net *n)
 {
-    return n->graph.n_nodes;
+    return shown(n)->graph.n_nodes;
 }
 
 const char *net_plan_describe(const struct net *n, int i)
 {
-    return n->describe[i];
+    return shown(n)->describe[i];
 }
 
 const char *net_plan_category(const struct net *n, int i)
@@ -465,7 +518,7 @@ const char *net_plan_category(const struct net *n, int i)
         [OP_GATE_ADD_ACT_Q]   = "join",
     };
     /* clang-format on */
-    const struct graph_node *node = &n->graph.nodes[i];
+    const struct graph_node *node = &shown(n)->graph.nodes[i];
 
     return strstr(node->name, ".se.") != NULL ? "SE" : of[node->op.kind];
 }
@@ -473,14 +526,20 @@ const char *net_plan_category(const struct net *n, int i)
 void net_trace(struct net *n, struct trace *t)
 {
     n->trace = t;
+    if (n->lanes != NULL) {
+        net_trace(net_lanes_net(n->lanes, 0), t);
+    }
 }
 
 void net_profile(struct net *n, bool on)
 {
     n->profiled = on;
+    if (n->lanes != NULL) {
+        net_profile(net_lanes_net(n->lanes, 0), on);
+    }
 }
 
 double net_plan_seconds(const struct net *n, int i)
 {
-    return n->seconds[i];
+    return shown(n)->seconds[i];
 }

@@ -24,6 +24,7 @@ struct net_config {
     enum dtype type;     /* of activations and packed weights: DT_F32, DT_BF16; DT_F64
                             in training on ref; DT_U8: inference in int8, by quant */
     const struct quant *quant; /* DT_U8: the model's calibration; borrowed until net_destroy */
+    bool whole;          /* inference without lanes: for net_observe */
     bool training;       /* BN by batch statistics, saved activations, backward */
     bool with_keep;        /* training: net_targets.keep is applied (stochastic depth) */
     bool with_dropout;     /* training: net_targets.dropout is applied */
@@ -38,8 +39,10 @@ struct net_targets {
     const float *dropout;  /* (batch, features) 0 or 1/(1-rate); with_dropout only */
 };
 
-/** Compile the plans for dev (borrowed). RC_NOMEM, RC_LIB, RC_INVAL (size too small, named),
- * RC_UNSUPPORTED (int8 on a device without it, named). */
+/** Compile the plans for dev (borrowed). Inference on several threads of the cpu backend is cut into
+ * lanes, networks of a part of the batch and of the threads each, which share packed weights; plans,
+ * profile and trace are then those of the first lane. RC_NOMEM, RC_LIB, RC_INVAL (size too small,
+ * named), RC_UNSUPPORTED (int8 on a device without it, named). */
 NODISCARD enum rc net_create(struct device *dev, const struct net_config *c, struct net **out,
                              struct err *e);
 void net_destroy(struct net *n);
@@ -52,7 +55,7 @@ NODISCARD enum rc net_load(struct net *n, const float *params, struct err *e);
 NODISCARD enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct err *e);
 
 /** Called with what each plan of an f32 inference has written: values (rows, channels). Devices that
- * compute on the host alone (device_is_host). NULL switches it off. */
+ * compute on the host alone (device_is_host), networks made whole. NULL switches it off. */
 typedef enum rc net_observe_fn(void *ctx, const char *name, const float *values, size_t rows,
                                int channels, struct err *e);
 void net_observe(struct net *n, net_observe_fn *fn, void *ctx);

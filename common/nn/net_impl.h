@@ -42,9 +42,12 @@ void net_quant_fold(const struct graph_node *node, float *affine);
 /** Emit the backward pass of the nodes that are there (net_backward.c). RC_NOMEM. */
 NODISCARD enum rc net_backward_build(const struct net_build *b, struct err *e);
 
+struct net_lanes; /* net_lanes.c */
+
 struct net {
     struct device *dev;
     struct net_config config;
+    struct net_lanes *lanes;   /* NULL: none; else they have all the rest but params */
     struct params *params;
     struct graph graph;
     struct plan **plans;       /* of each node; nodes of equal stateless operations share one */
@@ -80,5 +83,29 @@ static inline enum dtype net_logits_type(const struct net_config *c)
 /** net_create with the choice of parts over fused operations. */
 NODISCARD enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused,
                                   struct net **out, struct err *e);
+/** net_create without lanes. */
+NODISCARD enum rc net_create_one(struct device *dev, const struct net_config *c, struct net **out,
+                                 struct err *e);
+/** n runs with the packed weights of owner, which was created alike but for the batch and outlives it;
+ * layers that want another layout for their batch keep their own. Both are loaded. */
+void net_share_weights(struct net *n, const struct net *owner);
+
+/* ---- net_lanes.c ------------------------------------------------------------------------------ */
+
+/** How many lanes suit a device and a batch; 1: none. */
+int net_lanes_count(const struct device *dev, const struct net_config *c);
+NODISCARD enum rc net_lanes_create(const struct device *dev, const struct net_config *c, int n,
+                                   struct net_lanes **out, struct err *e);
+void net_lanes_destroy(struct net_lanes *a);
+/** As net_load. */
+NODISCARD enum rc net_lanes_load(struct net_lanes *a, const float *params, struct err *e);
+/** As net_infer. */
+NODISCARD enum rc net_lanes_infer(struct net_lanes *a, const uint8_t *pixels, float *logits,
+                                  struct err *e);
+/** The network of a lane. */
+struct net *net_lanes_net(const struct net_lanes *a, int i);
+/** Of all lanes. */
+void net_lanes_memory(const struct net_lanes *a, struct net_memory *out);
+double net_lanes_flops(const struct net_lanes *a);
 
 #endif

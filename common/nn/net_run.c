@@ -43,8 +43,9 @@ static enum rc pack_folded(struct net *n, const float *params, float *staged, st
         const float *scale = n->affine + node->affine;
         bool fused;
 
-        if (node->op.kind != OP_CONV && node->op.kind != OP_CONV_Q) {
-            continue;
+        if ((node->op.kind != OP_CONV && node->op.kind != OP_CONV_Q) ||
+            plan_packed_bytes(n->plans[i]) == 0) {
+            continue; /* or it shares another plan's */
         }
         fused = node->op.u.conv.with_bias;
         /* The staging buffer is used again: the queue keeps copies and packing in order. */
@@ -70,11 +71,15 @@ static size_t largest_weight(const struct net *n)
 
 enum rc net_load(struct net *n, const float *params, struct err *e)
 {
-    float *affine = mem_calloc(n->graph.affine_floats, sizeof *affine);
+    float *affine;
     void *staged = NULL;
     enum rc rc = RC_OK;
 
     assert(!n->config.training);
+    if (n->lanes != NULL) {
+        return net_lanes_load(n->lanes, params, e);
+    }
+    affine = mem_calloc(n->graph.affine_floats, sizeof *affine);
     if (affine == NULL) {
         rc = mem_raise(e, "folded BN", n->graph.affine_floats * sizeof *affine);
         goto out;
@@ -130,7 +135,7 @@ enum rc net_refresh(struct net *n, struct err *e)
 
 void net_observe(struct net *n, net_observe_fn *fn, void *ctx)
 {
-    assert(fn == NULL || (!n->config.training && n->config.type == DT_F32));
+    assert(fn == NULL || (!n->config.training && n->config.type == DT_F32 && n->lanes == NULL));
     n->observe = fn;
     n->observe_ctx = ctx;
 }
@@ -229,9 +234,13 @@ static enum rc fetch_logits(struct net *n, float *logits, struct err *e)
 
 enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct err *e)
 {
-    enum rc rc = upload(n, BUFFER_PIXELS, pixels, e);
+    enum rc rc;
 
     assert(!n->config.training);
+    if (n->lanes != NULL) {
+        return net_lanes_infer(n->lanes, pixels, logits, e);
+    }
+    rc = upload(n, BUFFER_PIXELS, pixels, e);
     if (rc == RC_OK) {
         rc = run_nodes(n, 0, n->graph.n_nodes, e);
     }
