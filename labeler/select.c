@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,19 +21,20 @@ struct select_plan {
 };
 
 struct select_tally {
-    _Atomic uint64_t images, total;
-    _Atomic uint32_t lowest; /* bits */
+    uint64_t images, total;
+    uint32_t lowest; /* bits */
 };
 
 struct select {
     struct select_scan scan;
     struct select_rule rule;
     int n_classes;
-    struct select_plan *plans; /* (n_classes) */
-    struct select_cut *cuts;   /* (n_classes), flavor exact */
-    struct select_tally *tallies;
-    _Atomic uint64_t *percent; /* (n_classes, SELECT_PERCENT), flavor noisystudent */
+    struct select_plan *plans;    /* (n_classes) */
+    struct select_cut *cuts;      /* (n_classes), flavor exact */
+    struct select_tally *tallies; /* (threads, n_classes) */
+    uint64_t *percent;            /* (threads, n_classes, SELECT_PERCENT), flavor noisystudent */
     struct select_class *classes;
+    struct selection_writer *writer;
 };
 
 /* Bits of the least float that is >= x and says something. */
@@ -118,25 +118,17 @@ static int select_percent(double p)
     return i;
 }
 
-static enum rc select_visit_percent(void *ctx, int i, struct label_reader *r, struct err *e)
+static enum rc select_visit_percent(void *ctx, struct select_shard *s, struct err *e)
 {
-    struct select *s = ctx;
-    const struct label_summary *all = label_reader_summary(r);
-    uint64_t n = label_reader_count(r);
+    const struct select *all = ctx;
+    uint64_t *percent = all->percent + (size_t)s->thread * (size_t)all->n_classes * SELECT_PERCENT;
 
-    for (uint64_t p = 0; p < n; p++) {
-        uint32_t bits = 0;
-        size_t bin = 0;
+    (void)e;
+    for (uint64_t p = 0; p < s->n; p++) {
+        const int at = select_percent((double)s->all[p].confidence);
 
-        if (select_scan_check(&s->scan, i, all, p, &bits, e) != RC_OK) {
-            return RC_CORRUPT;
-        }
-        if (bits < SELECT_BITS_LEAST) {
-            continue;
-        }
-        bin = (size_t)all[p].cls * SELECT_PERCENT +
-              (size_t)select_percent((double)select_float(bits));
-        atomic_fetch_add_explicit(&s->percent[bin], 1, memory_order_relaxed);
+        percent[(size_t)s->all[p].cls * SELECT_PERCENT + (size_t)at] +=
+            select_bits(&s->all[p]) >= SELECT_BITS_LEAST;
     }
     return RC_OK;
 }
@@ -144,7 +136,7 @@ static enum rc select_visit_percent(void *ctx, int i, struct label_reader *r, st
 /* Walk the thresholds down until there are N labels or the least confidence is reached. */
 static void select_plan_percent(struct select *s, int k, int min)
 {
-    const _Atomic uint64_t *bins = s->percent + (size_t)k * SELECT_PERCENT;
+    const uint64_t *bins = s->percent + (size_t)k * SELECT_PERCENT;
     struct select_class *c = &s->classes[k];
     struct select_plan *p = &s->plans[k];
     uint64_t want = s->rule.per_class;
@@ -172,15 +164,18 @@ static void select_plan_percent(struct select *s, int k, int min)
 
 static enum rc select_noisystudent(struct select *s, struct err *e)
 {
+    const struct select_visitor v = {select_visit_percent, NULL, s};
+    const size_t n = (size_t)s->n_classes * SELECT_PERCENT;
     int min = (int)lround(s->rule.min_confidence * 100);
     enum rc rc = RC_OK;
 
-    s->percent = mem_calloc((size_t)s->n_classes * SELECT_PERCENT, sizeof *s->percent);
+    s->percent = mem_calloc((size_t)s->scan.threads * n, sizeof *s->percent);
     if (s->percent == NULL) {
         return mem_raise(e, "histograms of the classes",
-                         (size_t)s->n_classes * SELECT_PERCENT * sizeof *s->percent);
+                         (size_t)s->scan.threads * n * sizeof *s->percent);
     }
-    rc = select_scan_all(&s->scan, select_visit_percent, s, e);
+    rc = select_scan_all(&s->scan, &v, e);
+    select_scan_sum(&s->scan, s->percent, n);
     for (int k = 0; k < s->n_classes && rc == RC_OK; k++) {
         s->classes[k] = (struct select_class){0};
         select_plan_percent(s, k, min);
@@ -190,23 +185,19 @@ static enum rc select_noisystudent(struct select *s, struct err *e)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static enum rc select_one_more(const struct select *s, struct label_reader *r, uint64_t position,
-                               int cls, uint32_t bits, bool *more, struct err *e)
+static enum rc select_draw(const struct select *s, struct select_shard *shard, uint64_t position,
+                           double fraction, bool *more, struct err *e)
 {
-    const struct select_plan *p = &s->plans[cls];
-    struct label l;
+    struct key128 key;
     struct rng draw;
     enum rc rc = RC_OK;
 
-    if (s->rule.flavor == SELECT_EXACT) {
-        return select_cut_above(&s->cuts[cls], r, position, bits, more, e);
-    }
     *more = false;
-    if (p->fraction > 0) {
-        rc = label_reader_at(r, position, &l, e);
+    if (fraction > 0) {
+        rc = select_scan_key(shard, position, &key, e);
         if (rc == RC_OK) {
-            rng_init(&draw, s->rule.seed, RNG_SELECT, 0, &l.key, 0);
-            *more = rng_f64(&draw) < p->fraction;
+            rng_init(&draw, s->rule.seed, RNG_SELECT, 0, &key, 0);
+            *more = rng_f64(&draw) < fraction;
         }
     }
     return rc;
@@ -214,98 +205,60 @@ static enum rc select_one_more(const struct select *s, struct label_reader *r, u
 
 static void select_count(struct select_tally *t, uint32_t bits, uint32_t copies)
 {
-    uint32_t lowest = atomic_load_explicit(&t->lowest, memory_order_relaxed);
-
-    atomic_fetch_add_explicit(&t->images, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&t->total, copies, memory_order_relaxed);
-    while (bits < lowest && !atomic_compare_exchange_weak(&t->lowest, &lowest, bits)) {
-        /* another thread lowered it: look again */
-    }
+    t->images++;
+    t->total += copies;
+    t->lowest = bits < t->lowest ? bits : t->lowest;
 }
 
 /* Entries of one shard: v has room for all its labels. */
-static enum rc select_entries(struct select *s, int i, struct label_reader *r,
-                              struct selection_entry *v, uint64_t *count, struct err *e)
+static enum rc select_entries(const struct select *s, struct select_shard *shard,
+                              struct selection_entry *v, struct err *e)
 {
-    const struct label_summary *all = label_reader_summary(r);
-    uint64_t n = label_reader_count(r);
-    uint64_t kept = 0;
+    struct select_tally *tallies = s->tallies + (size_t)shard->thread * (size_t)s->n_classes;
 
-    for (uint64_t p = 0; p < n; p++) {
-        int cls = all[p].cls;
-        uint32_t bits = 0;
-        uint32_t copies = 0;
+    for (uint64_t p = 0; p < shard->n; p++) {
+        const uint16_t cls = shard->all[p].cls;
+        const struct select_plan *plan = &s->plans[cls];
+        const uint32_t bits = select_bits(&shard->all[p]);
+        uint32_t copies = plan->base;
         bool more = false;
+        enum rc rc = RC_OK;
 
-        if (select_scan_check(&s->scan, i, all, p, &bits, e) != RC_OK) {
-            return RC_CORRUPT;
-        }
-        if (bits < s->plans[cls].floor) {
+        if (bits < plan->floor) {
             continue;
         }
-        if (select_one_more(s, r, p, cls, bits, &more, e) != RC_OK) {
-            return e->rc;
+        rc = s->rule.flavor == SELECT_EXACT
+                 ? select_cut_above(&s->cuts[cls], shard, p, bits, &more, e)
+                 : select_draw(s, shard, p, plan->fraction, &more, e);
+        if (rc != RC_OK) {
+            return rc;
         }
-        copies = s->plans[cls].base + more;
+        copies += more;
         if (copies > 0) {
-            v[kept++] = (struct selection_entry){(uint32_t)p, (uint16_t)cls, (uint16_t)copies};
-            select_count(&s->tallies[cls], bits, copies);
+            v[shard->n_made++] = (struct selection_entry){(uint32_t)p, cls, (uint16_t)copies};
+            select_count(&tallies[cls], bits, copies);
         }
     }
-    *count = kept;
     return RC_OK;
 }
 
-static enum rc select_shard(struct select *s, int i, struct selection_entry **v, uint64_t *count,
-                            struct err *e)
+static enum rc select_visit_choose(void *ctx, struct select_shard *shard, struct err *e)
 {
-    struct label_reader *r = NULL;
-    enum rc rc = label_reader_open(s->scan.labels, i, true, &r, e);
+    struct selection_entry *v = mem_calloc((size_t)shard->n, sizeof *v);
 
-    if (rc == RC_OK) {
-        *v = mem_calloc((size_t)label_reader_count(r), sizeof **v);
-        rc = *v == NULL
-                 ? mem_raise(e, "a shard's selection", (size_t)label_reader_count(r) * sizeof **v)
-                 : select_entries(s, i, r, *v, count, e);
+    if (v == NULL) {
+        return mem_raise(e, "a shard's selection", (size_t)shard->n * sizeof *v);
     }
-    if (rc == RC_OK) {
-        rc = label_reader_check(r, e);
-    }
-    label_reader_close(r);
-    return rc;
+    shard->made = v;
+    return select_entries(ctx, shard, v, e);
 }
 
-/* Shards are chosen from by all threads and written in order. */
-static enum rc select_write(struct select *s, struct selection_writer *w, struct err *e)
+static enum rc select_put(void *ctx, struct select_shard *shard, struct err *e)
 {
-    int n = label_store_shards(s->scan.labels);
-    enum rc first = RC_OK;
-    atomic_bool failed = false;
+    const struct select *s = ctx;
 
-#pragma omp parallel for ordered schedule(dynamic, 1)
-    for (int i = 0; i < n; i++) {
-        struct selection_entry *v = NULL;
-        struct err err = {0};
-        uint64_t count = 0;
-        enum rc rc = RC_OK;
-
-        if (!atomic_load(&failed)) {
-            rc = select_shard(s, i, &v, &count, &err);
-        }
-#pragma omp ordered
-        {
-            if (rc == RC_OK && !atomic_load(&failed)) {
-                rc = selection_writer_put(w, label_store_shard(s->scan.labels, i)->shard, v, count,
-                                          &err);
-            }
-            if (rc != RC_OK && first == RC_OK) {
-                first = err_raise(e, rc, "%s", err.msg);
-                atomic_store(&failed, true);
-            }
-        }
-        mem_free(v);
-    }
-    return first;
+    return selection_writer_put(s->writer, label_store_shard(s->scan.labels, shard->i)->shard,
+                                shard->made, shard->n_made, e);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -329,14 +282,15 @@ static enum rc select_check_rule(const struct select_rule *rule, struct err *e)
 static enum rc select_allocate(struct select *s, struct err *e)
 {
     size_t n = (size_t)s->n_classes;
+    size_t tallies = (size_t)s->scan.threads * n;
 
     s->plans = mem_calloc(n, sizeof *s->plans);
     s->cuts = mem_calloc(n, sizeof *s->cuts);
-    s->tallies = mem_calloc(n, sizeof *s->tallies);
+    s->tallies = mem_calloc(tallies, sizeof *s->tallies);
     if (s->plans == NULL || s->cuts == NULL || s->tallies == NULL) {
         return mem_raise(e, "the plans of the classes", n * sizeof *s->plans);
     }
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < tallies; k++) {
         s->tallies[k].lowest = SELECT_BITS_ONE;
     }
     return RC_OK;
@@ -373,8 +327,25 @@ static enum rc select_describe(const struct select *s, struct selection_info *in
     return RC_OK;
 }
 
+/* The tallies of all threads, in the first's. */
+static void select_sum(struct select *s)
+{
+    for (int t = 1; t < s->scan.threads; t++) {
+        for (int k = 0; k < s->n_classes; k++) {
+            const struct select_tally *from =
+                &s->tallies[(size_t)t * (size_t)s->n_classes + (size_t)k];
+            struct select_tally *to = &s->tallies[k];
+
+            to->images += from->images;
+            to->total += from->total;
+            to->lowest = from->lowest < to->lowest ? from->lowest : to->lowest;
+        }
+    }
+}
+
 static void select_report(struct select *s)
 {
+    select_sum(s);
     for (int k = 0; k < s->n_classes; k++) {
         struct select_class *c = &s->classes[k];
 
@@ -395,27 +366,26 @@ static void select_report(struct select *s)
 static enum rc select_seal(struct select *s, const char *path, struct selection_info *info,
                            struct err *e)
 {
-    struct selection_writer *w = NULL;
-    enum rc rc = selection_writer_create(path, &w, e);
+    const struct select_visitor v = {select_visit_choose, select_put, s};
+    enum rc rc = selection_writer_create(path, &s->writer, e);
 
     if (rc == RC_OK) {
-        rc = select_write(s, w, e);
+        rc = select_scan_all(&s->scan, &v, e);
     }
     if (rc == RC_OK) {
         rc = select_describe(s, info, e);
     }
     if (rc == RC_OK) {
-        rc = selection_writer_seal(w, info, e);
+        rc = selection_writer_seal(s->writer, info, e);
     }
-    selection_writer_close(w);
+    selection_writer_close(s->writer);
     return rc;
 }
 
 enum rc select_run(struct label_store *labels, const struct select_rule *rule, const char *path,
                    struct select_class *classes, struct selection_info *info, struct err *e)
 {
-    struct select s = {
-        .scan = {.labels = labels, .leave = rule->leave}, .rule = *rule, .classes = classes};
+    struct select s = {.rule = *rule, .classes = classes};
     uint64_t eligible = 0;
     enum rc rc = select_check_rule(rule, e);
 
@@ -423,7 +393,10 @@ enum rc select_run(struct label_store *labels, const struct select_rule *rule, c
         return rc;
     }
     s.n_classes = label_store_lineage(labels)->n_classes;
-    rc = select_allocate(&s, e);
+    rc = select_scan_init(&s.scan, labels, rule->leave, e);
+    if (rc == RC_OK) {
+        rc = select_allocate(&s, e);
+    }
     if (rc == RC_OK) {
         rc = rule->flavor == SELECT_EXACT ? select_exact(&s, e) : select_noisystudent(&s, e);
     }
@@ -440,6 +413,7 @@ enum rc select_run(struct label_store *labels, const struct select_rule *rule, c
     if (rc == RC_OK) {
         select_report(&s);
     }
+    select_scan_release(&s.scan);
     mem_free(s.plans);
     mem_free(s.cuts);
     mem_free(s.tallies);

@@ -6,7 +6,7 @@
  * random draws; flavor exact does what the paper says, flavor noisystudent what the code does.
  *
  * Memory does not grow with the labels: at most some 150 MB for any number of them, and one shard's
- * entries a thread.
+ * summary and entries a thread. A shard of labels is opened only where ties need its keys.
  */
 #ifndef PRECEPTOR_SELECT_H
 #define PRECEPTOR_SELECT_H

@@ -1,26 +1,12 @@
 #include <assert.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "labeler/select_cut_impl.h"
 
-const struct select_limits select_limits_default = {1u << 22, 1u << 20};
+enum { CUT_OTHERS = 2 }; /* counters of a class beside its bins */
 
-enum rc select_cut_above(const struct select_cut *cut, struct label_reader *r, uint64_t position,
-                         uint32_t bits, bool *above, struct err *e)
-{
-    struct label l;
-    enum rc rc = RC_OK;
-
-    *above = bits > cut->bits || (bits == cut->bits && !cut->split);
-    if (bits != cut->bits || !cut->split) {
-        return RC_OK;
-    }
-    rc = label_reader_at(r, position, &l, e);
-    *above = rc == RC_OK && memcmp(&l.key, &cut->key, sizeof l.key) <= 0;
-    return rc;
-}
+const struct select_limits select_limits_default = {1u << 23, 1u << 20};
 
 /* ---- histograms ------------------------------------------------------------------------------ */
 
@@ -35,57 +21,65 @@ static unsigned cut_shift(uint64_t lo, uint64_t hi, unsigned bins)
     return shift;
 }
 
-static void cut_bin(struct select_cuts *c, int cls, unsigned bin)
+/* Counters of one class and thread. */
+static uint64_t *cut_counters(const struct select_cuts *c, int thread, int cls)
 {
-    atomic_fetch_add_explicit(&c->histogram[(size_t)cls * c->bins + bin], 1, memory_order_relaxed);
+    const size_t stride = (size_t)c->bins + CUT_OTHERS;
+
+    return c->histogram + ((size_t)thread * (size_t)c->n_classes + (size_t)cls) * stride;
 }
 
-static enum rc cut_visit_bits(void *ctx, int i, struct label_reader *r, struct err *e)
+static enum rc cut_visit_bits(void *ctx, struct select_shard *s, struct err *e)
 {
-    struct select_cuts *c = ctx;
-    const struct label_summary *all = label_reader_summary(r);
-    uint64_t n = label_reader_count(r);
+    const struct select_cuts *c = ctx;
+    const size_t stride = (size_t)c->bins + CUT_OTHERS;
+    uint64_t *counters = cut_counters(c, s->thread, 0);
 
-    for (uint64_t p = 0; p < n; p++) {
-        const struct cut_range *g = NULL;
-        uint32_t bits = 0;
+    (void)e;
+    for (uint64_t p = 0; p < s->n; p++) {
+        const struct cut_bins *b = &c->by_bits[s->all[p].cls];
+        const uint32_t bits = select_bits(&s->all[p]);
+        const uint32_t x = bits - b->lo;
+        const size_t outside = bits < SELECT_BITS_LEAST ? stride - 1 : 0;
 
-        if (select_scan_check(c->scan, i, all, p, &bits, e) != RC_OK) {
-            return RC_CORRUPT;
-        }
-        g = &c->ranges[all[p].cls];
-        if (bits >= g->lo && bits <= g->hi && select_cut_open(g) && !g->by_key) {
-            cut_bin(c, all[p].cls, (bits - g->lo) >> cut_shift(g->lo, g->hi, c->bins));
-        }
+        counters[s->all[p].cls * stride + (x <= b->span ? 1 + (x >> b->shift) : outside)]++;
     }
     return RC_OK;
 }
 
-static enum rc cut_visit_keys(void *ctx, int i, struct label_reader *r, struct err *e)
+static enum rc cut_visit_keys(void *ctx, struct select_shard *s, struct err *e)
 {
-    struct select_cuts *c = ctx;
-    const struct label_summary *all = label_reader_summary(r);
-    uint64_t n = label_reader_count(r);
+    const struct select_cuts *c = ctx;
     enum rc rc = RC_OK;
 
-    for (uint64_t p = 0; p < n && rc == RC_OK; p++) {
-        const struct cut_range *g = NULL;
-        struct label l;
-        uint32_t bits = 0;
+    for (uint64_t p = 0; p < s->n && rc == RC_OK; p++) {
+        const struct cut_range *g = &c->ranges[s->all[p].cls];
+        struct key128 name;
         uint64_t key = 0;
 
-        rc = select_scan_check(c->scan, i, all, p, &bits, e);
-        g = rc == RC_OK ? &c->ranges[all[p].cls] : NULL;
-        if (g == NULL || bits != g->lo || !select_cut_open(g) || !g->by_key) {
+        if (select_bits(&s->all[p]) != g->lo || !select_cut_open(g) || !g->by_key) {
             continue;
         }
-        rc = label_reader_at(r, p, &l, e);
-        key = rc == RC_OK ? select_cut_key(&l.key) : 0;
+        rc = select_scan_key(s, p, &name, e);
+        key = rc == RC_OK ? select_cut_key(&name) : 0;
         if (rc == RC_OK && key >= g->key_lo && key <= g->key_hi) {
-            cut_bin(c, all[p].cls,
-                    (unsigned)((key - g->key_lo) >> cut_shift(g->key_lo, g->key_hi, c->bins)));
+            unsigned shift = cut_shift(g->key_lo, g->key_hi, c->bins);
+
+            cut_counters(c, s->thread, s->all[p].cls)[1 + ((key - g->key_lo) >> shift)]++;
         }
     }
+    return rc;
+}
+
+static enum rc cut_scan(struct select_cuts *c, bool by_key, struct err *e)
+{
+    const struct select_visitor v = {by_key ? cut_visit_keys : cut_visit_bits, NULL, c};
+    const size_t n = (size_t)c->n_classes * ((size_t)c->bins + CUT_OTHERS);
+    enum rc rc = RC_OK;
+
+    memset(c->histogram, 0, (size_t)c->scan->threads * n * sizeof *c->histogram);
+    rc = select_scan_all(c->scan, &v, e);
+    select_scan_sum(c->scan, c->histogram, n);
     return rc;
 }
 
@@ -102,7 +96,7 @@ static void cut_narrow(struct select_cuts *c, int cls)
 
     for (unsigned i = 0; i <= last; i++) {
         unsigned bin = g->by_key ? i : last - i;
-        uint64_t n = c->histogram[(size_t)cls * c->bins + bin];
+        uint64_t n = cut_counters(c, 0, cls)[1 + bin];
 
         if (left <= n) {
             uint64_t from = lo + ((uint64_t)bin << shift);
@@ -122,55 +116,39 @@ static void cut_narrow(struct select_cuts *c, int cls)
     assert(left == 0); /* a histogram holds its range */
 }
 
-static void cut_clear(struct select_cuts *c)
-{
-    memset(c->histogram, 0, (size_t)c->n_classes * c->bins * sizeof *c->histogram);
-}
+/* ---- the first scan: it also counts ---------------------------------------------------------- */
 
-/* ---- the first pass: it also counts ---------------------------------------------------------- */
-
-struct cut_first {
-    struct select_cuts *cuts;
-    _Atomic uint64_t *labels; /* (n_classes) */
-    uint32_t floor;
-};
-
-static enum rc cut_visit_first(void *ctx, int i, struct label_reader *r, struct err *e)
-{
-    struct cut_first *f = ctx;
-    struct select_cuts *c = f->cuts;
-    const struct label_summary *all = label_reader_summary(r);
-    unsigned shift = cut_shift(f->floor, SELECT_BITS_ONE, c->bins);
-    uint64_t n = label_reader_count(r);
-
-    for (uint64_t p = 0; p < n; p++) {
-        uint32_t bits = 0;
-
-        if (select_scan_check(c->scan, i, all, p, &bits, e) != RC_OK) {
-            return RC_CORRUPT;
-        }
-        if (bits >= f->floor) {
-            cut_bin(c, all[p].cls, (bits - f->floor) >> shift);
-        } else if (bits >= SELECT_BITS_LEAST) {
-            atomic_fetch_add_explicit(&f->labels[all[p].cls], 1, memory_order_relaxed);
-        }
-    }
-    return RC_OK;
-}
-
-static void cut_count(struct select_cuts *c, const struct cut_first *f,
-                      struct select_class *classes)
+static void cut_count(struct select_cuts *c, uint32_t floor, struct select_class *classes)
 {
     for (int k = 0; k < c->n_classes; k++) {
+        const uint64_t *counters = cut_counters(c, 0, k);
         uint64_t eligible = 0;
 
         for (unsigned b = 0; b < c->bins; b++) {
-            eligible += c->histogram[(size_t)k * c->bins + b];
+            eligible += counters[1 + b];
         }
-        classes[k] = (struct select_class){.labels = f->labels[k] + eligible, .eligible = eligible};
+        classes[k] = (struct select_class){.labels = counters[0] + eligible, .eligible = eligible};
         c->ranges[k] = (struct cut_range){
-            .lo = f->floor, .hi = SELECT_BITS_ONE, .key_hi = UINT64_MAX, .count = eligible};
+            .lo = floor, .hi = SELECT_BITS_ONE, .key_hi = UINT64_MAX, .count = eligible};
     }
+}
+
+static enum rc cut_allocate(struct select_cuts *c, struct err *e)
+{
+    const size_t n = (size_t)c->n_classes;
+    const size_t threads = (size_t)c->scan->threads;
+
+    c->bins = 2;
+    while (c->bins < SELECT_BINS_MAX && 2 * c->bins * n * threads <= c->limits.counters) {
+        c->bins *= 2;
+    }
+    c->histogram = mem_calloc(threads * n * ((size_t)c->bins + CUT_OTHERS), sizeof *c->histogram);
+    c->ranges = mem_calloc(n, sizeof *c->ranges);
+    c->by_bits = mem_calloc(n, sizeof *c->by_bits);
+    return c->histogram != NULL && c->ranges != NULL && c->by_bits != NULL
+               ? RC_OK
+               : mem_raise(e, "histograms of the classes",
+                           threads * n * c->bins * sizeof *c->histogram);
 }
 
 enum rc select_cuts_create(struct select_scan *s, uint32_t floor,
@@ -178,8 +156,6 @@ enum rc select_cuts_create(struct select_scan *s, uint32_t floor,
                            struct select_cuts **out, struct err *e)
 {
     struct select_cuts *c = mem_calloc(1, sizeof *c);
-    struct cut_first first = {.floor = floor};
-    size_t n = (size_t)label_store_lineage(s->labels)->n_classes;
     enum rc rc = RC_OK;
 
     if (c == NULL) {
@@ -187,35 +163,29 @@ enum rc select_cuts_create(struct select_scan *s, uint32_t floor,
     }
     c->scan = s;
     c->limits = *limits;
-    c->n_classes = (int)n;
-    c->bins = 2;
-    while (c->bins < SELECT_BINS_MAX && 2 * c->bins * n <= limits->counters) {
-        c->bins *= 2;
+    c->n_classes = label_store_lineage(s->labels)->n_classes;
+    rc = cut_allocate(c, e);
+    for (int k = 0; k < c->n_classes && rc == RC_OK; k++) {
+        c->by_bits[k] = (struct cut_bins){floor, SELECT_BITS_ONE - floor,
+                                          cut_shift(floor, SELECT_BITS_ONE, c->bins)};
     }
-    c->histogram = mem_calloc(n * c->bins, sizeof *c->histogram);
-    c->ranges = mem_calloc(n, sizeof *c->ranges);
-    first.labels = mem_calloc(n, sizeof *first.labels);
-    first.cuts = c;
-    if (c->histogram == NULL || c->ranges == NULL || first.labels == NULL) {
-        rc = mem_raise(e, "histograms of the classes", n * c->bins * sizeof *c->histogram);
-        goto out;
-    }
-    rc = select_scan_all(s, cut_visit_first, &first, e);
     if (rc == RC_OK) {
-        cut_count(c, &first, classes);
-        *out = c;
-        c = NULL;
+        rc = cut_scan(c, false, e);
     }
-out:
-    mem_free(first.labels);
-    select_cuts_destroy(c);
-    return rc;
+    if (rc != RC_OK) {
+        select_cuts_destroy(c);
+        return rc;
+    }
+    cut_count(c, floor, classes);
+    *out = c;
+    return RC_OK;
 }
 
 void select_cuts_destroy(struct select_cuts *c)
 {
     if (c != NULL) {
         mem_free(c->histogram);
+        mem_free(c->by_bits);
         mem_free(c->ranges);
         mem_free(c->candidates);
         mem_free(c);
@@ -253,11 +223,16 @@ static enum rc cut_divide(struct select_cuts *c, enum cut_by by, struct err *e)
 {
     enum rc rc = RC_OK;
 
-    for (int k = 0; k < c->n_classes && by == CUT_BY_KEY; k++) {
-        c->ranges[k].by_key = c->ranges[k].by_key || select_cut_open(&c->ranges[k]);
+    for (int k = 0; k < c->n_classes; k++) {
+        struct cut_range *g = &c->ranges[k];
+
+        g->by_key = g->by_key || (by == CUT_BY_KEY && select_cut_open(g));
+        c->by_bits[k] =
+            select_cut_open(g) && !g->by_key
+                ? (struct cut_bins){g->lo, g->hi - g->lo, cut_shift(g->lo, g->hi, c->bins)}
+                : (struct cut_bins){SELECT_BITS_ONE + 1, 0, 0}; /* none has that */
     }
-    cut_clear(c);
-    rc = select_scan_all(c->scan, by == CUT_BY_BITS ? cut_visit_bits : cut_visit_keys, c, e);
+    rc = cut_scan(c, by == CUT_BY_KEY, e);
     for (int k = 0; k < c->n_classes && rc == RC_OK; k++) {
         const struct cut_range *g = &c->ranges[k];
 

@@ -26,13 +26,20 @@ struct cut_candidate {
     uint16_t cls;
 };
 
+/* How a scan counts the labels of a class: those with bits in [lo, lo + span]. */
+struct cut_bins {
+    uint32_t lo, span;
+    unsigned shift;
+};
+
 struct select_cuts {
     struct select_scan *scan;
     struct select_limits limits;
     int n_classes;
-    unsigned bins;               /* of each class, a power of two */
-    _Atomic uint64_t *histogram; /* (n_classes, bins) */
-    struct cut_range *ranges;    /* (n_classes) */
+    unsigned bins;            /* of each class, a power of two */
+    uint64_t *histogram;      /* (threads, n_classes, 2 + bins): outside, bins, saying nothing */
+    struct cut_bins *by_bits; /* (n_classes) */
+    struct cut_range *ranges; /* (n_classes) */
     struct cut_candidate *candidates;
     atomic_size_t n_candidates;
 };

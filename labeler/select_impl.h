@@ -5,12 +5,16 @@
 #ifndef PRECEPTOR_SELECT_IMPL_H
 #define PRECEPTOR_SELECT_IMPL_H
 
+#include <stdatomic.h>
+#include <string.h>
+
 #include "labeler/select.h"
 
 enum {
     SELECT_BITS_LEAST = 1,        /* of the least confidence that says something */
     SELECT_BITS_ONE = 0x3F800000, /* of 1.0f: confidences compare as their bits do */
-    SELECT_BINS_MAX = 4096
+    SELECT_BINS_MAX = 512,        /* of a class: the counters of a thread stay in its cache */
+    SELECT_THREADS = 16           /* at most: each has counters of its own */
 };
 
 /** What bounds memory; tests make it small. */
@@ -22,22 +26,55 @@ extern const struct select_limits select_limits_default;
 
 struct select_scan {
     struct label_store *labels;
-    bool trusted; /* digests were checked by an earlier scan */
     const struct select_leave *leave; /* NULL: nothing */
+    int threads;
+    bool trusted;           /* summaries were checked by an earlier scan */
+    atomic_uchar *checked;  /* (shards) files that were checked whole */
 };
 
-/** Called for label shard i, by any thread. */
-typedef enum rc select_visit(void *ctx, int i, struct label_reader *r, struct err *e);
+NODISCARD enum rc select_scan_init(struct select_scan *s, struct label_store *labels,
+                                   const struct select_leave *leave, struct err *e);
+void select_scan_release(struct select_scan *s);
 
-/** Visit every shard, on all threads. The first error ends it. */
-NODISCARD enum rc select_scan_all(struct select_scan *s, select_visit *visit, void *ctx,
+/** A shard as a scan shows it: all its confidences are probabilities and its classes the store's. What
+ * is left out has confidence 0, as a label that says nothing, and counts nowhere. */
+struct select_shard {
+    struct select_scan *scan;
+    int i;      /* of the store */
+    int thread; /* in [0, scan->threads) */
+    uint64_t n;
+    const struct label_summary *all; /* (n) by position */
+    struct label_reader *reader;     /* opened when the first key is asked for */
+    void *made;                      /* by visit, for in_order; freed with mem_free */
+    uint64_t n_made;
+};
+
+static inline uint32_t select_bits(const struct label_summary *l)
+{
+    const float confidence = l->confidence;
+    uint32_t bits;
+
+    memcpy(&bits, &confidence, sizeof bits);
+    return bits;
+}
+
+/** The key of a label. RC_CORRUPT */
+NODISCARD enum rc select_scan_key(struct select_shard *s, uint64_t position, struct key128 *key,
                                   struct err *e);
 
-/** The bits of the confidence of all[p] in label shard i; 0: it says nothing or is to be left out, and
- * counts nowhere. RC_CORRUPT: no probability, or no class of the store. */
-NODISCARD enum rc select_scan_check(const struct select_scan *s, int i,
-                                    const struct label_summary *all, uint64_t p, uint32_t *bits,
-                                    struct err *e);
+struct select_visitor {
+    enum rc (*visit)(void *ctx, struct select_shard *s, struct err *e);    /* on any thread */
+    enum rc (*in_order)(void *ctx, struct select_shard *s, struct err *e); /* NULL: nothing */
+    void *ctx;
+};
+
+/** Visit every shard, on all threads. The first error ends it. RC_CORRUPT also: a summary holds what is
+ * no probability or no class. */
+NODISCARD enum rc select_scan_all(struct select_scan *s, const struct select_visitor *v,
+                                  struct err *e);
+
+/** Add slices (threads, n) up into the first. */
+void select_scan_sum(const struct select_scan *s, uint64_t *slices, size_t n);
 
 /** The line in one class. rank: how many of the labels that are >= floor stand above it. */
 struct select_cut {
@@ -47,9 +84,21 @@ struct select_cut {
     struct key128 key;
 };
 
-/** Whether a label is above; key is asked for (label_reader_at) only if the line splits its ties. */
-NODISCARD enum rc select_cut_above(const struct select_cut *cut, struct label_reader *r,
-                                   uint64_t position, uint32_t bits, bool *above, struct err *e);
+/** Whether a label is above the line; its key is asked for only if the line splits its ties. */
+static inline enum rc select_cut_above(const struct select_cut *cut, struct select_shard *s,
+                                       uint64_t position, uint32_t bits, bool *above,
+                                       struct err *e)
+{
+    struct key128 key;
+    enum rc rc = RC_OK;
+
+    *above = bits > cut->bits || (bits == cut->bits && !cut->split);
+    if (bits == cut->bits && cut->split) {
+        rc = select_scan_key(s, position, &key, e);
+        *above = rc == RC_OK && memcmp(&key, &cut->key, sizeof key) <= 0;
+    }
+    return rc;
+}
 
 struct select_cuts;
 /** First histogram of the labels with bits >= floor: fills labels and eligible of classes. */

@@ -5,32 +5,27 @@
 #include "common/base/mem.h"
 #include "labeler/select_cut_impl.h"
 
-static enum rc ties_visit_collect(void *ctx, int i, struct label_reader *r, struct err *e)
+static enum rc ties_visit_collect(void *ctx, struct select_shard *s, struct err *e)
 {
     struct select_cuts *c = ctx;
-    const struct label_summary *all = label_reader_summary(r);
-    uint64_t n = label_reader_count(r);
 
-    for (uint64_t p = 0; p < n; p++) {
-        const struct cut_range *g = NULL;
-        struct cut_candidate x = {.shard = (uint32_t)i, .position = (uint32_t)p, .cls = all[p].cls};
+    for (uint64_t p = 0; p < s->n; p++) {
+        const struct cut_range *g = &c->ranges[s->all[p].cls];
+        struct cut_candidate x = {.bits = select_bits(&s->all[p]),
+                                  .shard = (uint32_t)s->i,
+                                  .position = (uint32_t)p,
+                                  .cls = s->all[p].cls};
 
-        if (select_scan_check(c->scan, i, all, p, &x.bits, e) != RC_OK) {
-            return RC_CORRUPT;
-        }
-        g = &c->ranges[x.cls];
-        if (!select_cut_open(g) || x.bits < g->lo || x.bits > g->hi) {
+        if (x.bits < g->lo || x.bits > g->hi || !select_cut_open(g)) {
             continue;
         }
         if (g->by_key) {
-            struct label l;
-            enum rc rc = label_reader_at(r, p, &l, e);
+            enum rc rc = select_scan_key(s, p, &x.key, e);
 
             if (rc != RC_OK) {
                 return rc;
             }
-            x.key = l.key;
-            if (select_cut_key(&l.key) < g->key_lo || select_cut_key(&l.key) > g->key_hi) {
+            if (select_cut_key(&x.key) < g->key_lo || select_cut_key(&x.key) > g->key_hi) {
                 continue;
             }
         }
@@ -69,26 +64,18 @@ static int ties_compare_place(const void *a, const void *b)
 static enum rc ties_read_keys(struct select_cuts *c, struct cut_candidate *v, size_t n,
                               struct err *e)
 {
-    struct label_reader *r = NULL;
+    struct select_shard shard = {.scan = c->scan, .i = -1};
     enum rc rc = RC_OK;
 
     qsort(v, n, sizeof *v, ties_compare_place);
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
-        struct label l;
-
-        if (i == 0 || v[i].shard != v[i - 1].shard) {
-            label_reader_close(r);
-            r = NULL;
-            rc = label_reader_open(c->scan->labels, (int)v[i].shard, true, &r, e);
+        if (shard.i != (int)v[i].shard) {
+            label_reader_close(shard.reader);
+            shard = (struct select_shard){.scan = c->scan, .i = (int)v[i].shard};
         }
-        if (rc == RC_OK) {
-            rc = label_reader_at(r, v[i].position, &l, e);
-        }
-        if (rc == RC_OK) {
-            v[i].key = l.key;
-        }
+        rc = select_scan_key(&shard, v[i].position, &v[i].key, e);
     }
-    label_reader_close(r);
+    label_reader_close(shard.reader);
     return rc;
 }
 
@@ -149,13 +136,14 @@ static enum rc ties_decide(struct select_cuts *c, struct err *e)
 enum rc select_ties_collect(struct select_cuts *c, uint64_t n, struct select_cut *cuts,
                             struct err *e)
 {
+    const struct select_visitor v = {ties_visit_collect, NULL, c};
     enum rc rc = RC_OK;
 
     c->candidates = mem_calloc((size_t)n, sizeof *c->candidates);
     if (c->candidates == NULL) {
         return mem_raise(e, "candidates of selection", (size_t)n * sizeof *c->candidates);
     }
-    rc = select_scan_all(c->scan, ties_visit_collect, c, e);
+    rc = select_scan_all(c->scan, &v, e);
     if (rc != RC_OK) {
         return rc;
     }

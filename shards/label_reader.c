@@ -17,7 +17,6 @@ struct label_reader {
     char *path;
     int k, n_classes;
     uint64_t count;
-    const struct label_summary *summary;
     pthread_mutex_t lock;        /* over the making of places */
     struct reader_place *places; /* (count) by position; made by the first access by position */
 };
@@ -52,24 +51,6 @@ static enum rc reader_meta(struct label_reader *r, const struct label_shard *sha
     return rc;
 }
 
-static enum rc reader_summary(struct label_reader *r, struct err *e)
-{
-    struct lmdb_val v = {NULL, 0};
-    bool found = false;
-    enum rc rc = lmdb_file_get(r->file, LABEL_TABLE_META, LABEL_META_SUMMARY,
-                               strlen(LABEL_META_SUMMARY), &v, &found, e);
-
-    if (rc == RC_OK && (!found || v.bytes != r->count * sizeof *r->summary ||
-                        (uintptr_t)v.data % _Alignof(struct label_summary) != 0)) {
-        rc = err_raise(e, RC_CORRUPT, "'%s' has no summary of its %llu labels", r->path,
-                       (unsigned long long)r->count);
-    }
-    if (rc == RC_OK) {
-        r->summary = v.data;
-    }
-    return rc;
-}
-
 enum rc label_reader_open(struct label_store *s, int i, bool trust, struct label_reader **out,
                           struct err *e)
 {
@@ -94,9 +75,6 @@ enum rc label_reader_open(struct label_store *s, int i, bool trust, struct label
         rc = reader_meta(r, shard, e);
     }
     if (rc == RC_OK) {
-        rc = reader_summary(r, e);
-    }
-    if (rc == RC_OK) {
         *out = r;
         r = NULL;
     }
@@ -119,19 +97,6 @@ void label_reader_close(struct label_reader *r)
 uint64_t label_reader_count(const struct label_reader *r)
 {
     return r->count;
-}
-
-const struct label_summary *label_reader_summary(const struct label_reader *r)
-{
-    return r->summary;
-}
-
-enum rc label_reader_check(const struct label_reader *r, struct err *e)
-{
-    return lmdb_file_sound(r->file)
-               ? RC_OK
-               : err_raise(e, RC_IO, "'%s' cannot be read: the disk failed, or it was cut short",
-                           r->path);
 }
 
 static enum rc reader_parse(struct label_reader *r, const void *key, const void *data, size_t bytes,

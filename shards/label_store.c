@@ -59,6 +59,7 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
     int64_t shard = 0;
     int64_t labels = 0;
     int64_t bytes = 0;
+    int64_t at = 0;
     enum rc rc = RC_OK;
 
     if ((rc = label_record_text(obj, path, "name", out->name, sizeof out->name, e)) != RC_OK ||
@@ -69,8 +70,14 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
         (rc = label_record_int(obj, path, "labels", 0, UINT32_MAX, &labels, e)) != RC_OK ||
         (rc = label_record_int(obj, path, "bytes", 0, INT64_MAX, &bytes, e)) != RC_OK ||
         (rc = json_get_digest(obj, path, "digest", &out->digest, e)) != RC_OK ||
-        (rc = label_record_text(obj, path, "isa", out->isa, sizeof out->isa, e)) != RC_OK) {
+        (rc = label_record_text(obj, path, "isa", out->isa, sizeof out->isa, e)) != RC_OK ||
+        (rc = label_record_int(obj, path, "summary_at", 0, bytes, &at, e)) != RC_OK ||
+        (rc = json_get_digest(obj, path, "summary_digest", &out->summary_digest, e)) != RC_OK) {
         return rc;
+    }
+    if (labels * (int64_t)sizeof(struct label_summary) > bytes - at) {
+        return err_raise(e, RC_CORRUPT, "'%s': the summary of '%s' does not fit its file", path,
+                         out->name);
     }
     if (strchr(out->name, '/') != NULL) {
         return err_raise(e, RC_CORRUPT, "'%s': a shard's name holds a '/'", path);
@@ -78,6 +85,7 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
     out->shard = (int)shard;
     out->labels = (uint64_t)labels;
     out->bytes = (uint64_t)bytes;
+    out->summary_at = (uint64_t)at;
     return RC_OK;
 }
 

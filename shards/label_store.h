@@ -90,6 +90,8 @@ struct label_shard {
     uint64_t bytes;
     struct digest digest;
     char isa[32];
+    uint64_t summary_at; /* where the summary's bytes stand in the file */
+    struct digest summary_digest;
 };
 
 /** Enter sealed shards that are not in labels.json yet, after checking them (one process: rank 0);
@@ -117,20 +119,21 @@ NODISCARD enum rc label_store_corpus(const struct label_store *s, char **out, st
 /** Class names, class order. */
 const char *label_store_class(const struct label_store *s, int i);
 
-struct label_reader;
 /** What selection needs of one image; position order, as it lies in the file (little-endian). */
 struct label_summary {
     float confidence; /* top-1 */
     uint16_t cls;     /* top-1 */
 } __attribute__((packed, aligned(2)));
+/** The summary of label shard i, out (labels of the shard): nothing else of its file is read.
+ * Thread-safe. trust: its digest was checked already. RC_IO; RC_CORRUPT (named). */
+NODISCARD enum rc label_summary_read(const struct label_store *s, int i, bool trust,
+                                     struct label_summary *out, struct err *e);
+
+struct label_reader;
 NODISCARD enum rc label_reader_open(struct label_store *s, int i, bool trust,
                                     struct label_reader **out, struct err *e);
 void label_reader_close(struct label_reader *r);
 uint64_t label_reader_count(const struct label_reader *r);
-/** (count) borrowed from the map; it carries no checksum: ask label_reader_check after reading it. */
-const struct label_summary *label_reader_summary(const struct label_reader *r);
-/** RC_IO: a page of the shard could not be read since it was opened (named). */
-NODISCARD enum rc label_reader_check(const struct label_reader *r, struct err *e);
 /** By position (key order, which is the image shard's position); by key: *found false if it is not
  * there. RC_CORRUPT the record's checksum is wrong. out borrows until close. Thread-safe. The first
  * access by position walks the shard and keeps 16 bytes a label (RC_NOMEM). */

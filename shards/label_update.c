@@ -40,14 +40,41 @@ static enum rc update_new_manifest(const struct label_lineage *l, const char *co
     return update_json(root, e);
 }
 
-/* Read and check what a sealed shard says of itself. */
-static enum rc update_check(const char *path, const struct label_lineage *lineage,
-                            const struct corpus_shard *image, struct label_meta *m, struct err *e)
+/* What a sealed shard says of itself, and its summary. */
+struct update_shard {
+    struct label_meta meta;
+    uint64_t labels, summary_at;
+    struct digest summary_digest;
+};
+
+static enum rc update_summary(struct lmdb_file *f, struct update_shard *u, struct err *e)
+{
+    struct lmdb_val v = {NULL, 0};
+    bool found = false;
+    enum rc rc = lmdb_file_get(f, LABEL_TABLE_META, LABEL_META_SUMMARY, strlen(LABEL_META_SUMMARY),
+                               &v, &found, e);
+
+    if (rc == RC_OK && (!found || v.bytes != u->labels * sizeof(struct label_summary))) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' has no summary of its %llu labels", lmdb_file_path(f),
+                       (unsigned long long)u->labels);
+    }
+    if (rc == RC_OK) {
+        rc = lmdb_file_at(f, &v, &u->summary_at, e);
+    }
+    if (rc == RC_OK) {
+        hash_digest(v.data, v.bytes, &u->summary_digest);
+    }
+    if (rc == RC_OK && !lmdb_file_sound(f)) {
+        rc = err_raise(e, RC_IO, "'%s' cannot be read: the disk failed, or it was cut short",
+                       lmdb_file_path(f));
+    }
+    return rc;
+}
+
+static enum rc update_read(const char *path, struct update_shard *u, struct err *e)
 {
     struct lmdb_file *f = NULL;
     struct lmdb_val v;
-    struct digest expected;
-    uint64_t n = 0;
     bool found = false;
     enum rc rc = lmdb_file_open(path, label_record_tables, LABEL_TABLES, 0, NULL, &f, e);
 
@@ -59,12 +86,25 @@ static enum rc update_check(const char *path, const struct label_lineage *lineag
         rc = err_raise(e, RC_CORRUPT, "'%s' is not a label shard: it has no description", path);
     }
     if (rc == RC_OK) {
-        rc = label_record_meta_parse(v.data, v.bytes, path, m, e);
+        rc = label_record_meta_parse(v.data, v.bytes, path, &u->meta, e);
     }
     if (rc == RC_OK) {
-        rc = lmdb_file_count(f, LABEL_TABLE_LABELS, &n, e);
+        rc = lmdb_file_count(f, LABEL_TABLE_LABELS, &u->labels, e);
+    }
+    if (rc == RC_OK) {
+        rc = update_summary(f, u, e);
     }
     lmdb_file_close(f);
+    return rc;
+}
+
+static enum rc update_check(const char *path, const struct label_lineage *lineage,
+                            const struct corpus_shard *image, struct update_shard *u, struct err *e)
+{
+    const struct label_meta *m = &u->meta;
+    struct digest expected;
+    enum rc rc = update_read(path, u, e);
+
     if (rc != RC_OK) {
         return rc;
     }
@@ -77,9 +117,10 @@ static enum rc update_check(const char *path, const struct label_lineage *lineag
         return err_raise(e, RC_CORRUPT, "'%s' labels another '%s' than the corpus has", path,
                          image->name);
     }
-    if (n != image->images || m->labels != n) {
+    if (u->labels != image->images || m->labels != u->labels) {
         return err_raise(e, RC_CORRUPT, "'%s' has %llu labels but '%s' has %llu images", path,
-                         (unsigned long long)n, image->name, (unsigned long long)image->images);
+                         (unsigned long long)u->labels, image->name,
+                         (unsigned long long)image->images);
     }
     return RC_OK;
 }
@@ -91,7 +132,8 @@ static enum rc update_enter(const char *dir, int shard, const struct label_linea
     char *path = mem_sprintf("%s/labels-%06d.lmdb", dir, shard);
     char hex[HASH_HEX_DIGEST];
     char image_hex[HASH_HEX_DIGEST];
-    struct label_meta m = {0};
+    char summary_hex[HASH_HEX_DIGEST];
+    struct update_shard u = {0};
     struct digest digest;
     json_t *entry = NULL;
     uint64_t bytes = 0;
@@ -99,15 +141,17 @@ static enum rc update_enter(const char *dir, int shard, const struct label_linea
 
     if (rc != RC_OK || (rc = fs_size(path, &bytes, e)) != RC_OK ||
         (rc = hash_file(path, &digest, e)) != RC_OK ||
-        (rc = update_check(path, lineage, image, &m, e)) != RC_OK) {
+        (rc = update_check(path, lineage, image, &u, e)) != RC_OK) {
         goto out;
     }
     hash_digest_hex(&digest, hex);
-    hash_digest_hex(&m.image_digest, image_hex);
-    entry =
-        json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:s, s:s}", "name", strrchr(path, '/') + 1,
-                  "shard", shard, "image_shard", m.image_shard, "image_digest", image_hex, "labels",
-                  (json_int_t)m.labels, "bytes", (json_int_t)bytes, "digest", hex, "isa", m.isa);
+    hash_digest_hex(&u.meta.image_digest, image_hex);
+    hash_digest_hex(&u.summary_digest, summary_hex);
+    entry = json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:s, s:s, s:I, s:s}", "name",
+                      strrchr(path, '/') + 1, "shard", shard, "image_shard", u.meta.image_shard,
+                      "image_digest", image_hex, "labels", (json_int_t)u.labels, "bytes",
+                      (json_int_t)bytes, "digest", hex, "isa", u.meta.isa, "summary_at",
+                      (json_int_t)u.summary_at, "summary_digest", summary_hex);
     rc = update_json(entry, e);
     if (rc == RC_OK && json_array_insert_new(list, at, entry) != 0) {
         rc = update_json(NULL, e);

@@ -27,7 +27,9 @@ struct lmdb_file {
     int n;
     bool readonly;
     size_t reserve;
-    int guard; /* of the map of a sealed file */
+    int guard;     /* of the map of a sealed file */
+    uintptr_t map; /* where that begins; 0: not known */
+    size_t map_bytes;
     char *path;
 };
 
@@ -242,7 +244,9 @@ static void lmdb_guard(struct lmdb_file *f, size_t bytes)
 
             memcpy(&number, (const void *)page, sizeof number);
             if (number < bytes / stat.ms_psize) {
-                f->guard = map_guard_add((const void *)(page - number * stat.ms_psize), bytes);
+                f->map = page - number * stat.ms_psize;
+                f->map_bytes = bytes;
+                f->guard = map_guard_add((const void *)f->map, bytes);
             }
         }
         mdb_cursor_close(cursor);
@@ -252,6 +256,24 @@ static void lmdb_guard(struct lmdb_file *f, size_t bytes)
 bool lmdb_file_sound(const struct lmdb_file *f)
 {
     return map_guard_sound(f->guard);
+}
+
+enum rc lmdb_file_at(const struct lmdb_file *f, const struct lmdb_val *v, uint64_t *at,
+                     struct err *e)
+{
+    uintptr_t p = (uintptr_t)v->data;
+
+    if (f->map == 0 || p < f->map || p - f->map > f->map_bytes ||
+        v->bytes > f->map_bytes - (p - f->map)) {
+        return err_raise(e, RC_CORRUPT, "a value of '%s' is not in its file", f->path);
+    }
+    *at = p - f->map;
+    return RC_OK;
+}
+
+void lmdb_file_loose(struct lmdb_file *f)
+{
+    (void)mdb_env_set_flags(f->env, MDB_NOSYNC, 1);
 }
 
 enum rc lmdb_file_open(const char *path, const char *const tables[], int n, uint64_t expect_bytes,

@@ -37,6 +37,12 @@ NODISCARD enum rc lmdb_file_open(const char *path, const char *const tables[], i
 /** Of a sealed file: false once a page of it could not be read and turned into zeros (map_guard.h).
  * Ask after reading values, before believing them. */
 bool lmdb_file_sound(const struct lmdb_file *f);
+/** Of a value that lies in the map of a sealed file: where in the file its bytes stand.
+ * RC_CORRUPT it is not in the map. */
+NODISCARD enum rc lmdb_file_at(const struct lmdb_file *f, const struct lmdb_val *v, uint64_t *at,
+                               struct err *e);
+/** Commits of a file that is worth nothing before it is sealed: they are not synced. */
+void lmdb_file_loose(struct lmdb_file *f);
 /** An open transaction is given up; NULL is fine. */
 void lmdb_file_close(struct lmdb_file *f);
 const char *lmdb_file_path(const struct lmdb_file *f);
@@ -53,7 +59,6 @@ NODISCARD enum rc lmdb_file_replace(struct lmdb_file *f, int t, const void *key,
 /** Append a value of the given size, to be filled at *out before the next call on f. */
 NODISCARD enum rc lmdb_file_reserve(struct lmdb_file *f, int t, const void *key, size_t key_bytes,
                                     size_t bytes, void **out, struct err *e);
-NODISCARD enum rc lmdb_file_commit(struct lmdb_file *f, struct err *e);
 
 /** *out borrows from the map until close (reading) or the next put. *found false: no such key. */
 NODISCARD enum rc lmdb_file_get(struct lmdb_file *f, int t, const void *key, size_t key_bytes,

@@ -5,7 +5,7 @@ shards_SRC  := class_list.c corpus.c corpus_extra.c corpus_facts.c corpus_forgot
                source_dir.c source_idx.c source_list.c unpack.c verb_inspect.c verb_pack.c verb_verify.c verify.c
 # Labels, selections, order and feed.
 shards_SRC  += epoch_order.c eval_feed.c exporter.c f16.c feed.c feed_work.c label.c label_reader.c label_record.c \
-               label_store.c label_update.c label_writer.c reader_cache.c selection.c selection_writer.c \
+               label_store.c label_summary.c label_update.c label_writer.c reader_cache.c selection.c selection_writer.c \
                verb_export.c
 shards_DEPS := common/image common/base
 shards_LIBS := -llmdb -larchive

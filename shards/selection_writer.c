@@ -9,11 +9,15 @@
 #include "shards/manifest.h"
 #include "shards/selection_impl.h"
 
+/* Bytes put between two commits: what an open transaction holds in memory. */
+static const size_t WRITER_COMMIT = (size_t)32 << 20;
+
 struct selection_writer {
     struct lmdb_file *file;
     char *final, *tmp, *json;
     struct selection_total *totals; /* (shards) */
     int shards, capacity;
+    size_t uncommitted;
 };
 
 const char *const selection_tables[SELECTION_TABLES] = {"shards", "meta"};
@@ -76,6 +80,7 @@ enum rc selection_writer_create(const char *path, struct selection_writer **out,
     fs_sweep_file(w->json);
     rc = lmdb_file_create(w->tmp, selection_tables, SELECTION_TABLES, &w->file, e);
     if (rc == RC_OK) {
+        lmdb_file_loose(w->file);
         *out = w;
         w = NULL;
     }
@@ -139,8 +144,14 @@ enum rc selection_writer_put(struct selection_writer *w, int shard,
     }
     w->totals[shard].images = n;
     selection_key(shard, key);
-    return lmdb_file_put(w->file, SELECTION_SHARDS, key, sizeof key, entries,
-                         (size_t)n * sizeof *entries, true, e);
+    rc = lmdb_file_put(w->file, SELECTION_SHARDS, key, sizeof key, entries,
+                       (size_t)n * sizeof *entries, true, e);
+    w->uncommitted += (size_t)n * sizeof *entries;
+    if (rc == RC_OK && w->uncommitted >= WRITER_COMMIT) {
+        rc = lmdb_file_commit(w->file, e);
+        w->uncommitted = 0;
+    }
+    return rc;
 }
 
 static enum rc writer_describe(const struct selection_writer *w, const struct selection_info *info,

@@ -175,7 +175,7 @@ static void cuts_are_exact_however_little_is_held(void **state)
         static const char *const names[] = {"tied", "equal", "smooth"};
         struct label_store *labels = store_of(stores[s], *state, names[s], all);
         for (int i = 0; i < 28; i++) {
-            struct select_scan scan = {labels, false, NULL};
+            struct select_scan scan;
             struct select_class classes[CLASSES];
             struct select_cut cuts[CLASSES] = {{0}};
             struct select_cuts *c = NULL;
@@ -183,12 +183,12 @@ static void cuts_are_exact_however_little_is_held(void **state)
             for (int k = 0; k < CLASSES; k++) {
                 cuts[k].rank = ranks[i / 4] + (uint64_t)k;
             }
+            assert_ok(select_scan_init(&scan, labels, NULL, &e), e);
             assert_ok(select_cuts_create(&scan, 0, &limits[i % 4], classes, &c, &e), e);
             assert_ok(select_cuts_find(c, cuts, &e), e);
             for (int shard = 0; shard < SHARDS; shard++) {
-                struct label_reader *r = NULL;
+                struct select_shard r = {.scan = &scan, .i = shard};
 
-                assert_ok(label_reader_open(labels, shard, true, &r, &e), e);
                 for (int p = 0; p < PER_SHARD; p += 7) {
                     int n = shard * PER_SHARD + p;
                     const struct select_cut *cut = &cuts[all[n].cls];
@@ -197,12 +197,13 @@ static void cuts_are_exact_however_little_is_held(void **state)
                     bool above = false;
 
                     memcpy(&bits, &all[n].confidence, sizeof bits);
-                    assert_ok(select_cut_above(cut, r, (uint64_t)p, bits, &above, &e), e);
+                    assert_ok(select_cut_above(cut, &r, (uint64_t)p, bits, &above, &e), e);
                     assert_int_equal(above, rank_of(all, n, 0, &eligible) < cut->rank);
                 }
-                label_reader_close(r);
+                label_reader_close(r.reader);
             }
             select_cuts_destroy(c);
+            select_scan_release(&scan);
         }
         label_store_close(labels);
     }
