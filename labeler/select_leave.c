@@ -96,6 +96,11 @@ void select_leave_destroy(struct select_leave *l)
     }
 }
 
+bool select_leave_any(const struct select_leave *l, int i)
+{
+    return l->bits[i] != NULL;
+}
+
 bool select_leave_has(const struct select_leave *l, int i, uint64_t position)
 {
     return l->bits[i] != NULL && (l->bits[i][position / 8] >> (position % 8) & 1) != 0;

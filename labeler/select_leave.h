@@ -21,6 +21,7 @@ NODISCARD enum rc select_leave_create(const struct label_store *labels, const st
 /** NULL is fine. */
 void select_leave_destroy(struct select_leave *l);
 /** i: index of a label shard in its store. Thread-safe. */
+bool select_leave_any(const struct select_leave *l, int i);
 bool select_leave_has(const struct select_leave *l, int i, uint64_t position);
 /** Images with labels that are left out since they were forgotten. */
 uint64_t select_leave_forgotten(const struct select_leave *l);

@@ -75,8 +75,10 @@ static enum rc scan_one(struct select_shard *s, struct label_summary *all,
     if (rc == RC_OK) {
         rc = scan_check(s, e);
     }
-    for (uint64_t p = 0; s->scan->leave != NULL && p < s->n && rc == RC_OK; p++) {
-        all[p].confidence = select_leave_has(s->scan->leave, s->i, p) ? 0 : all[p].confidence;
+    if (rc == RC_OK && s->scan->leave != NULL && select_leave_any(s->scan->leave, s->i)) {
+        for (uint64_t p = 0; p < s->n; p++) {
+            all[p].confidence = select_leave_has(s->scan->leave, s->i, p) ? 0 : all[p].confidence;
+        }
     }
     return rc == RC_OK ? v->visit(v->ctx, s, e) : rc;
 }
@@ -93,6 +95,8 @@ static struct label_summary *scan_room(const struct select_scan *s)
     }
     return mem_calloc((size_t)most, sizeof(struct label_summary));
 }
+
+enum { SCAN_AHEAD = 32 }; /* shards that are fetched from the disk meanwhile */
 
 /* A scan under way. Threads of our own, since those of OpenMP spin while they wait for their turn. */
 struct scan_work {
@@ -148,6 +152,9 @@ static void *scan_main(void *arg)
         struct err err = {0};
         enum rc rc = RC_OK;
 
+        if (i + SCAN_AHEAD < n) {
+            label_summary_ahead(w->scan->labels, i + SCAN_AHEAD);
+        }
         if (!atomic_load(&w->failed)) {
             rc = all != NULL ? scan_one(&shard, all, w->visitor, &err)
                              : mem_raise(&err, "the summary of a label shard", 0);

@@ -2,6 +2,7 @@
  * The program: a table of verbs, global options, signals, and the one place that prints an error or
  * ends the process.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -295,6 +296,8 @@ int main(int argc, char **argv)
     int size = 1;
     enum rc rc = RC_OK;
 
+    /* Threads come and go with each shard: arenas of their own would fragment and grow. */
+    (void)mallopt(M_ARENA_MAX, 2);
     main_catch_all(false);
     main_parse(argc, argv, &args);
     main_parse_help(&args);

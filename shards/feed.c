@@ -97,6 +97,7 @@ static enum rc feed_allocate(struct feed *f, struct err *e)
         if (s->pixels == NULL || s->items == NULL || (c->classes > 0 && s->target == NULL)) {
             return mem_raise(e, "a batch of the feed", batch * f->row_bytes);
         }
+        memset(s->pixels, 0, batch * f->row_bytes); /* its pages are there from the beginning */
     }
     for (int i = 0; i < c->threads && rc == RC_OK; i++) {
         f->workers[i].feed = f;

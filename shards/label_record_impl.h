@@ -52,7 +52,7 @@ NODISCARD enum rc label_record_int(const json_t *obj, const char *path, const ch
 NODISCARD enum rc label_record_text(const json_t *obj, const char *path, const char *name,
                                     char *out, size_t size, struct err *e);
 
-/** Remove the files labels-NNNNNN.<suffix>* of killed writers in dir: those that nobody holds. */
-void label_writer_sweep(const char *dir, int shard, const char *suffix);
+/** Remove what killed writers left of shards that are sealed: files that nobody holds. */
+void label_writer_sweep_sealed(const char *dir);
 
 #endif

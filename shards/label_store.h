@@ -129,6 +129,9 @@ struct label_summary {
 NODISCARD enum rc label_summary_read(const struct label_store *s, int i, bool trust,
                                      struct label_summary *out, struct err *e);
 
+/** It will be read soon: the system may fetch it meanwhile. */
+void label_summary_ahead(const struct label_store *s, int i);
+
 struct label_reader;
 NODISCARD enum rc label_reader_open(struct label_store *s, int i, bool trust,
                                     struct label_reader **out, struct err *e);

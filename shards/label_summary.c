@@ -56,3 +56,18 @@ enum rc label_summary_read(const struct label_store *s, int i, bool trust,
     mem_free(path);
     return rc;
 }
+
+void label_summary_ahead(const struct label_store *s, int i)
+{
+    const struct label_shard *shard = &s->shards[i];
+    char *path = fs_join(s->path, shard->name);
+    int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd >= 0) {
+        (void)posix_fadvise(fd, (off_t)shard->summary_at,
+                            (off_t)(shard->labels * sizeof(struct label_summary)),
+                            POSIX_FADV_WILLNEED);
+        (void)close(fd);
+    }
+    mem_free(path);
+}

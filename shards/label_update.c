@@ -156,10 +156,6 @@ static enum rc update_enter(const char *dir, int shard, const struct label_linea
     if (rc == RC_OK && json_array_insert_new(list, at, entry) != 0) {
         rc = update_json(NULL, e);
     }
-    if (rc == RC_OK) {
-        label_writer_sweep(dir, shard, "lmdb.tmp.");
-        label_writer_sweep(dir, shard, "lmdb.sealing.tmp.");
-    }
 out:
     mem_free(path);
     return rc;
@@ -251,6 +247,7 @@ enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
         rc = update_list(dir, lineage, corpus, json_object_get(root, "shards"), &entered, e);
     }
     if (rc == RC_OK && entered > 0) {
+        label_writer_sweep_sealed(dir);
         rc = update_corpus(root, corpus, e);
     }
     if (rc == RC_OK && entered > 0) {

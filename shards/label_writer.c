@@ -53,23 +53,52 @@ static void writer_unlock(int *fd)
     *fd = -1;
 }
 
-void label_writer_sweep(const char *dir, int shard, const char *suffix)
+/* Remove a file of a killed writer, unless somebody holds it. */
+static void writer_sweep_file(const char *dir, const char *name)
 {
-    char prefix[64];
+    char *path = fs_join(dir, name);
+    int fd = path != NULL ? writer_lock(path, 0) : -1;
+
+    if (fd >= 0) {
+        (void)unlink(path);
+    }
+    writer_unlock(&fd);
+    mem_free(path);
+}
+
+void label_writer_sweep_sealed(const char *dir)
+{
     DIR *d = opendir(dir);
     const struct dirent *entry = NULL;
 
-    (void)snprintf(prefix, sizeof prefix, "labels-%06d.%s", shard, suffix);
     while (d != NULL && (entry = readdir(d)) != NULL) {
-        bool ours = strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
-        char *path = ours ? fs_join(dir, entry->d_name) : NULL;
-        int fd = path != NULL ? writer_lock(path, 0) : -1;
+        const char *rest = strstr(entry->d_name, ".lmdb.");
+        int shard = -1;
 
-        if (fd >= 0) {
-            (void)unlink(path);
+        if (rest != NULL &&
+            (strncmp(rest, ".lmdb.tmp.", 10) == 0 ||
+             strncmp(rest, ".lmdb.sealing.tmp.", 18) == 0) &&
+            sscanf(entry->d_name, "labels-%d", &shard) == 1 && label_shard_sealed(dir, shard)) {
+            writer_sweep_file(dir, entry->d_name);
         }
-        writer_unlock(&fd);
-        mem_free(path);
+    }
+    if (d != NULL) {
+        (void)closedir(d);
+    }
+}
+
+/* What killed writers left while they sealed this shard. */
+static void writer_sweep_sealing(const struct label_writer *w)
+{
+    char prefix[64];
+    DIR *d = opendir(w->dir);
+    const struct dirent *entry = NULL;
+
+    (void)snprintf(prefix, sizeof prefix, "labels-%06d.lmdb.sealing.tmp.", w->meta.shard);
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
+            writer_sweep_file(w->dir, entry->d_name);
+        }
     }
     if (d != NULL) {
         (void)closedir(d);
@@ -372,7 +401,7 @@ enum rc label_writer_seal(struct label_writer *w, uint64_t expected, struct err 
                          w->partial, (unsigned long long)w->count, w->meta.image_shard,
                          (unsigned long long)expected);
     }
-    label_writer_sweep(w->dir, w->meta.shard, "lmdb.sealing.tmp.");
+    writer_sweep_sealing(w);
     summary = mem_calloc((size_t)expected, sizeof *summary);
     if (summary == NULL) {
         return mem_raise(e, "a label shard's summary", (size_t)expected * sizeof *summary);

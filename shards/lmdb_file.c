@@ -26,6 +26,7 @@ struct lmdb_file {
     MDB_dbi dbi[LMDB_MAX_TABLES];
     int n;
     bool readonly;
+    bool loose;
     size_t reserve;
     int guard;     /* of the map of a sealed file */
     uintptr_t map; /* where that begins; 0: not known */
@@ -273,7 +274,7 @@ enum rc lmdb_file_at(const struct lmdb_file *f, const struct lmdb_val *v, uint64
 
 void lmdb_file_loose(struct lmdb_file *f)
 {
-    (void)mdb_env_set_flags(f->env, MDB_NOSYNC, 1);
+    f->loose = mdb_env_set_flags(f->env, MDB_NOSYNC, 1) == 0;
 }
 
 enum rc lmdb_file_open(const char *path, const char *const tables[], int n, uint64_t expect_bytes,
@@ -385,6 +386,16 @@ enum rc lmdb_file_reserve(struct lmdb_file *f, int t, const void *key, size_t ke
     return RC_OK;
 }
 
+/* Let the disk begin with what was committed; nobody waits for it before the seal. */
+static void lmdb_write_back(const struct lmdb_file *f)
+{
+    mdb_filehandle_t fd = -1;
+
+    if (f->loose && mdb_env_get_fd(f->env, &fd) == 0) {
+        (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    }
+}
+
 enum rc lmdb_file_commit(struct lmdb_file *f, struct err *e)
 {
     int native = 0;
@@ -392,6 +403,7 @@ enum rc lmdb_file_commit(struct lmdb_file *f, struct err *e)
     if (f->txn != NULL && !f->readonly) {
         native = mdb_txn_commit(f->txn);
         f->txn = NULL;
+        lmdb_write_back(f);
     }
     return native == 0 ? RC_OK : lmdb_raise(e, "write", f->path, native);
 }

@@ -9,8 +9,11 @@ $(BENCHES): $(B)/%: %.c $(PROG_LIBS)
 
 -include $(addsuffix .d,$(BENCHES))
 
-.PHONY: bench bench-peers
+.PHONY: bench bench-peers scale
 bench: $(PROG) $(BENCHES) ## our speed against bounds on this machine: build/bench.json (ONLY=row)
 	@BUILD_DIR=$(B) BENCH_OUT=$(BUILD) tests/bench/run
 bench-peers: $(PROG) $(BENCHES) ## the same against OpenVINO, torch, DALI, DuckDB, alternately (ONLY=row)
 	@BUILD_DIR=$(B) BENCH_OUT=$(BUILD) tests/bench/run --peers
+
+scale: $(PROG) $(BENCHES) ## stores of up to N=130000000 labels on disk: time, memory, manifests (docs/SCALE.md)
+	@BUILD_DIR=$(B) tests/bench/scale $(if $(filter command,$(firstword $(origin N))),$(N),130000000)
