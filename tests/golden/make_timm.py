@@ -16,6 +16,7 @@ import math
 import os
 from functools import partial
 
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # before numpy: blocks are small
 import numpy as np
 import timm
 import torch
@@ -28,6 +29,9 @@ PROJECTIONS = 8
 STEPS = 10
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MASK64 = (1 << 64) - 1
+BLOCK = 1 << 15
+GOLDEN_RATIO = 0x9E3779B97F4A7C15
+COUNTER = np.arange(1, BLOCK + 1, dtype=np.uint64) * np.uint64(GOLDEN_RATIO)
 
 
 # ---- the formula ---------------------------------------------------------------------------------
@@ -39,19 +43,33 @@ def fnv1a(text):
     return h
 
 
+def mixed(name, seed, n):
+    """(from, 64 bits of each) of n numbers, in blocks that a cache holds: splitmix64 of a counter that
+    starts at the name's hash."""
+    start = fnv1a(name) + seed * 0x632BE59BD9B4E019
+    for at in range(0, n, BLOCK):
+        z = COUNTER[:n - at] + np.uint64((start + at * GOLDEN_RATIO) & MASK64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            z ^= z >> np.uint64(shift)
+            z *= np.uint64(factor)
+        z ^= z >> np.uint64(31)
+        yield at, z
+
+
 def uniform(name, seed, n):
-    """n numbers in [0, 1), 24 bits each: splitmix64 of a counter that starts at the name's hash."""
-    start = np.uint64((fnv1a(name) + seed * 0x632BE59BD9B4E019) & MASK64)
-    with np.errstate(over='ignore'):
-        z = start + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(40)).astype(np.float64) / 2.0**24
+    """n numbers in [0, 1), 24 bits each."""
+    x = np.empty(n)
+    for at, z in mixed(name, seed, n):
+        np.divide(z >> np.uint64(40), 2.0**24, out=x[at:at + BLOCK])
+    return x
 
 
-def signs(name, j, n):
-    return np.where(uniform('sign%d.%s' % (j, name), 0, n) < 0.5, -1.0, 1.0)
+def projection(x, name, j):
+    """x @ the j-th vector of signs of this name: -1 where uniform() is below 0.5."""
+    total = 0.0
+    for at, z in mixed('sign%d.%s' % (j, name), 0, x.size):
+        total += float(x[at:at + BLOCK] @ ((z >> np.uint64(63)) * 2.0 - 1.0))
+    return total
 
 
 def share(name):
@@ -128,7 +146,7 @@ def narrow(width, blocks, channels, classes):
 def projections(name, t):
     x = t.detach().double().numpy().reshape(-1)
     return [float('%.12g' % v) for v in [math.sqrt(float(x @ x))] +
-            [float(x @ signs(name, j, x.size)) for j in range(PROJECTIONS)]]
+            [projection(x, name, j) for j in range(PROJECTIONS)]]
 
 
 def rounded(name, t):
@@ -203,8 +221,19 @@ def put_keeps(model):
     return keeps
 
 
-def gradients(c, seed):
-    """One backward pass of sum(loss), with masks: every gradient and BN's statistics."""
+def relu_hooks(model, file):
+    """Which ReLUs are open goes to the file in forward order: a byte each, (n, h, w, c)."""
+    def hook(module, inputs):
+        z = inputs[0].detach() > 0
+        file.write(z.permute(0, 2, 3, 1).contiguous().numpy().astype(np.uint8).tobytes())
+    for m in model.modules():
+        if isinstance(m, torch.nn.ReLU):
+            m.register_forward_pre_hook(hook)
+
+
+def gradients(c, seed, masks=None):
+    """One backward pass of sum(loss), with masks: every gradient and BN's statistics.
+    masks: a file object that takes relu_hooks' bytes."""
     name, n, k = c['name'], c['batch'], c['classes']
     if name.startswith('resnetrs'):
         model = timm.create_model(name, pretrained=False, num_classes=k)
@@ -217,6 +246,8 @@ def gradients(c, seed):
     for m in bns:
         m.momentum = 1.0
         m.eps = float(np.float32(m.eps))  # as it is stored here: 1e-5 in double differs by 2.5e-13
+    if masks is not None:
+        relu_hooks(model, masks)
     features = model.num_features
     drop = mask('dropout0.0', seed, n * features, c['dropout']).reshape(n, features)
     y = forward(model, pixels('0.0', seed, n, c['size'], c['channels']), drop)

@@ -8,6 +8,10 @@ $(PARITY_TOOL): $(B)/%: %.c $(PROG_LIBS)
 
 -include $(PARITY_TOOL).d
 
+# Where tests/golden/relu_masks.h says which ReLUs are open.
+$(PARITY_TOOL) $(B)/tests/common/nn/test_net_golden $(B)/tests/gpu/common/nn/test_net_golden: \
+    private LDFLAGS += -Wl,--wrap=plan_run
+
 .PHONY: parity
 parity: $(PROG) $(PARITY_TOOL) ## against torch, timm, Pillow, TensorFlow: build/parity.json (SEED=n PHOTOS=dir)
 	@BUILD_DIR=$(B) PARITY_BUILD=$(BUILD) SEED=$(SEED) PHOTOS=$(PHOTOS) tests/parity/run

@@ -1,7 +1,8 @@
 /*
  * What parity.py asks of this program: one small job a command.
  *
- *   golden_net FILE        JSON lines {what, worst, name}: gradients of stored cases (make_timm.py)
+ *   golden_net FILE MASKS  JSON lines {what, worst, name}: gradients of a stored case (make_timm.py);
+ *                          MASKS: which ReLUs of the reference are open
  *   golden_train FILE      ... training steps of stored cases
  *   layout FAMILY          "name 64x3x3x3" a tensor, then "parameters N"
  *   logits WEIGHTS BACKEND TYPE SIZE N PIXELS OUT
@@ -24,6 +25,7 @@
 #include "common/train/schedule.h"
 #include "tests/golden/golden_net.h"
 #include "tests/golden/golden_train.h"
+#include "tests/golden/relu_masks.h"
 
 enum { LINE_SIZE = 4096, FILE_BYTES_MAX = 256 << 20 };
 
@@ -58,20 +60,26 @@ static char *next_line(char line[LINE_SIZE])
 static int golden_net(char **a)
 {
     json_t *root = golden_read(a[0]);
-    size_t i;
-    const json_t *c;
+    const json_t *c = json_array_get(json_object_get(root, "gradients"), 0);
+    const char *name = golden_name(c);
+    struct golden_gradients g = golden_net_gradients(c, "ref", DT_F64);
+    struct relu_masks masks = {.dictated = true};
+    char *open = NULL;
+    struct err e = {0};
 
-    json_array_foreach(json_object_get(root, "gradients"), i, c)
-    {
-        struct golden_gradients g = golden_net_gradients(c, "ref", DT_F64);
-
-        row(golden_name(c), "loss f64", g.loss, "loss");
-        worst_row(golden_name(c), "gradients f64", g.grads);
-        worst_row(golden_name(c), "BN statistics f64", g.stats);
-        g = golden_net_gradients(c, "cpu", DT_F32);
-        row(golden_name(c), "loss f32", g.loss, "loss");
-        worst_row(golden_name(c), "BN statistics f32", g.stats);
-    }
+    row(name, "loss f64", g.loss, "loss");
+    worst_row(name, "gradients f64", g.grads);
+    worst_row(name, "BN statistics f64", g.stats);
+    golden_ok(fs_read(a[1], FILE_BYTES_MAX, &open, &masks.n, &e), &e);
+    masks.open = (uint8_t *)open;
+    relu_masks_now = &masks;
+    g = golden_net_gradients(c, "cpu", DT_F32);
+    relu_masks_now = NULL;
+    golden_must(masks.at == masks.n, "as many ReLUs as the reference has");
+    row(name, "loss f32", g.loss, "loss");
+    worst_row(name, "gradients f32, ReLU masks injected", g.grads);
+    worst_row(name, "BN statistics f32", g.stats);
+    relu_masks_release(&masks);
     json_decref(root);
     return 0;
 }
@@ -351,7 +359,7 @@ int main(int argc, char **argv)
         const char *name;
         int args;
         int (*run)(char **args);
-    } jobs[] = {{"golden_net", 1, golden_net},  {"golden_train", 1, golden_train},
+    } jobs[] = {{"golden_net", 2, golden_net},  {"golden_train", 1, golden_train},
                 {"layout", 1, layout},          {"logits", 7, logits},
                 {"pixels", 5, pixels},          {"augment", 1, augment},
                 {"schedule", 4, schedule},      {"ema", 1, ema},

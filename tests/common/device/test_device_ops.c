@@ -95,10 +95,19 @@ static void all_convs(struct device *ref, struct device *d, enum dtype type)
     for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++) {
         for (int kind = OP_CONV; kind <= OP_CONV_BWD_WEIGHTS; kind++) {
             const int *s = convs[i];
-            struct op_conv o = {s[0], s[1], s[2],       s[3],       s[4], s[5], s[6],
-                                s[7], s[8], i % 2 == 0, i % 3 == 0, type, false};
-
-            o.wide = kind == OP_CONV && i % 5 < 2;
+            struct op_conv o = {s[0],
+                                s[1],
+                                s[2],
+                                s[3],
+                                s[4],
+                                s[5],
+                                s[6],
+                                s[7],
+                                s[8],
+                                i % 2 == 0,
+                                i % 3 == 0,
+                                type,
+                                kind == OP_CONV && i % 5 < 2};
             struct op_desc op = {.kind = (enum op_kind)kind, .u.conv = o};
 
             run_both(ref, d, &op, 10 + i);

@@ -8,6 +8,7 @@
 
 #include "common/base/hash.h"
 #include "tests/golden/golden_net.h"
+#include "tests/golden/relu_masks.h"
 
 static json_t *golden;
 
@@ -126,6 +127,32 @@ static void gradients_in_f64_are_torchs_to_1e_8(void **state)
     }
 }
 
+/* In f32 too, to what rounding leaves, once no ReLU near 0 falls to the other side: f64's masks, which
+ * are torch's, are dictated. */
+static void gradients_in_f32_are_torchs_to_5e_5_with_its_relu_masks(void **state)
+{
+    const json_t *cases = json_object_get(golden, "gradients");
+
+    (void)state;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        struct relu_masks masks = {0};
+        struct golden_gradients g;
+
+        relu_masks_now = &masks;
+        (void)golden_net_gradients(c, "ref", DT_F64);
+        assert_true(masks.n > 10000);
+        masks.dictated = true;
+        g = golden_net_gradients(c, "cpu", DT_F32);
+        relu_masks_now = NULL;
+        assert_int_equal(masks.at, masks.n);
+        assert_true(g.loss < 1e-6);
+        below(c, "gradient", &g.grads, 5e-5);
+        below(c, "statistics", &g.stats, 1e-5);
+        relu_masks_release(&masks);
+    }
+}
+
 static void f64_is_refused_where_it_is_not_computed(void **state)
 {
     struct nn_model m = {nn_family_find("resnetrs11_w16"), 1, 5};
@@ -154,6 +181,7 @@ int main(void)
         cmocka_unit_test(all_seven_depths_have_timms_tensors),
         cmocka_unit_test(logits_are_timms),
         cmocka_unit_test(gradients_in_f64_are_torchs_to_1e_8),
+        cmocka_unit_test(gradients_in_f32_are_torchs_to_5e_5_with_its_relu_masks),
         cmocka_unit_test(f64_is_refused_where_it_is_not_computed),
     };
 
