@@ -6,12 +6,16 @@ are relative L2; of files and operations, how many differ.
 """
 import argparse
 import hashlib
+import io
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
 import sys
+import time
+import warnings
 
 import make_safetensors
 import make_timm
@@ -22,9 +26,11 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
-from timm.data import create_transform
+from timm.data import auto_augment, create_transform
 
 DEPTHS = make_timm.DEPTHS
+BLOCKS = ((3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3), (3, 24, 36, 3), (4, 29, 53, 4), (4, 36, 72, 4),
+          (4, 44, 87, 4))
 ROWS = []
 ARGS = None
 
@@ -183,50 +189,112 @@ def photos(rng, most):
     return [os.path.abspath(found[i]) for i in sorted(pick)]
 
 
-def by_timm(path, transform):
+def opened(path):
+    """The file as RGB; None where Pillow refuses it."""
     try:
-        image = Image.open(path).convert('RGB')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of large images and odd EXIF
+            return Image.open(path).convert('RGB')
     except Exception:  # noqa: BLE001: whatever Pillow refuses a file with
         return None
-    for t in transform.transforms[:2]:  # resize, centre crop
-        image = t(image)
-    return np.asarray(image)
+
+
+def readable(files):
+    return [f for f in files if opened(f) is not None]
+
+
+def variants(rng, files, most):
+    """Files as dumps have them, made of the photos: odd sizes, gray, CMYK, progressive, every sampling
+    of colour, restarts, EXIF orientation, other formats; cut off and damaged ones."""
+    made = []
+    for i, path in enumerate(readable(files)[:most]):
+        image = opened(path)
+        w, h = (int(v) for v in rng.integers(1, 400, 2)) if i % 3 else image.size
+        image = image.resize((w, h))
+        exif = Image.Exif()
+        exif[0x0112] = int(rng.integers(1, 9))
+        quality = int(rng.integers(30, 100))
+        kinds = [('jpg', 'RGB', dict(quality=quality, subsampling=int(rng.integers(0, 3)))),
+                 ('jpg', 'RGB', dict(quality=quality, progressive=True,
+                                     subsampling=int(rng.integers(0, 3)))),
+                 ('jpg', 'L', dict(quality=quality, progressive=bool(i % 2))),
+                 ('jpg', 'CMYK', dict(quality=quality, progressive=bool(i % 2))),
+                 ('jpg', 'RGB', dict(quality=quality, exif=exif, keep_rgb=True)),
+                 ('jpg', 'RGB', dict(quality=quality, restart_marker_blocks=3)),
+                 ('png', ('RGB', 'RGBA', 'L', 'LA', 'P', '1')[i % 6], {}),
+                 ('webp', 'RGB', dict(quality=quality, lossless=bool(i % 2))),
+                 ('bmp', ('RGB', 'L', 'P', '1')[i % 4], {}), ('gif', ('P', 'L')[i % 2], {}),
+                 ('ppm', 'RGB', {})]
+        for k, (suffix, mode, options) in enumerate(kinds):
+            data = io.BytesIO()
+            image.convert(mode).save(data, suffix.replace('jpg', 'jpeg'), **options)
+            data = bytearray(data.getvalue())
+            if suffix == 'jpg' and i % 4 == 3:  # damaged, but not before the scan begins
+                if k % 2:
+                    del data[int(rng.integers(len(data) // 2, len(data))):]
+                else:
+                    for _ in range(3):
+                        data[int(rng.integers(len(data) // 2, len(data)))] = int(rng.integers(0, 256))
+            made.append(work('variant-%d-%d-%s.%s' % (i, k, mode, suffix)))
+            with open(made[-1], 'wb') as f:
+                f.write(data)
+    return made
+
+
+def same_pixels(files, size, crop, filter_):
+    """How many of the files differ, and the first that does. Both may refuse one."""
+    transform = create_transform((3, size, size), is_training=False, crop_pct=crop,
+                                 interpolation=filter_)
+    verdicts = tool('pixels', size, crop, filter_, 3, work('pixels'), lines=files)
+    ours = np.fromfile(work('pixels'), np.uint8).reshape(-1, size, size, 3)
+    differ, at, first = 0, 0, ''
+    for path, verdict in zip(files, verdicts):
+        wanted = opened(path)
+        if wanted is not None:
+            for t in transform.transforms[:2]:  # resize, centre crop
+                wanted = t(wanted)
+        if verdict == 'ok':
+            same = wanted is not None and np.array_equal(ours[at], np.asarray(wanted))
+            at += 1
+        else:
+            same = wanted is None
+        differ += not same
+        first = first or ('' if same else '%s: %s' % (path, verdict))
+    return differ, first
 
 
 def pixels(rng, files):
+    made = variants(rng, files, 24)
     settings = [(160, 0.91, 'bicubic'), (224, 0.91, 'bicubic'), (288, 0.94, 'bicubic'),
                 (320, 1.0, 'bicubic'), (96, 0.875, 'bilinear')]
-    for size, crop, filter_ in settings:
-        transform = create_transform((3, size, size), is_training=False, crop_pct=crop,
-                                     interpolation=filter_)
-        verdicts = tool('pixels', size, crop, filter_, 3, work('pixels'), lines=files)
-        ours = np.fromfile(work('pixels'), np.uint8).reshape(-1, size, size, 3)
-        differ, at, first = 0, 0, ''
-        for path, verdict in zip(files, verdicts):
-            wanted = by_timm(path, transform)
-            if verdict == 'ok':
-                same = wanted is not None and np.array_equal(ours[at], wanted)
-                at += 1
-            else:
-                same = wanted is None
-            differ += not same
-            first = first or ('' if same else path)
-        row('%d photos at %d px, crop %g, %s' % (len(files), size, crop, filter_),
-            'Pillow %s, timm' % PIL.__version__, 0, differ, first)
+    settings += [(int(rng.integers(8, 400)), float('%.3g' % rng.uniform(0.2, 1)),
+                  ('bicubic', 'bilinear')[i % 2]) for i in range(4)]
+    for i, (size, crop, filter_) in enumerate(settings):
+        for of, what in ((files if i < 5 else files[::5], 'photos'), (made, 'variants of them')):
+            row('%d %s at %d px, crop %g, %s' % (len(of), what, size, crop, filter_),
+                'Pillow %s, timm' % PIL.__version__, 0, *same_pixels(of, size, crop, filter_))
+
+
+def noise_images(rng, files):
+    """Three small pictures of the photos and one of noise, as files."""
+    images = []
+    for path in files:
+        if opened(path) is not None and len(images) < 3:
+            side = (int(rng.integers(40, 180)), int(rng.integers(40, 180)))
+            images.append(work('augment%d.png' % len(images)))
+            opened(path).resize(side).save(images[-1])
+    images.append(work('augment-noise.png'))
+    Image.fromarray(rng.integers(0, 256, (23, 31, 3)).astype(np.uint8)).save(images[-1])
+    return images
 
 
 def noise(rng, files):
-    """RandAugment's operations, learning rates and EMA of TensorFlow's Model Garden."""
-    images = []
-    for i, path in enumerate(files[:3]):
-        side = int(rng.integers(40, 180))
-        image = Image.open(path).convert('RGB').resize((side, int(rng.integers(40, 180))))
-        images.append(work('augment%d.png' % i))
-        image.save(images[-1])
-    images.append(work('augment-noise.png'))
-    Image.fromarray(rng.integers(0, 256, (23, 31, 3)).astype(np.uint8)).save(images[-1])
-    subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), 'parity_tf.py'),
-                    str(ARGS.seed), work('tf.json'), *images], check=True, stderr=subprocess.DEVNULL)
+    """Operations of RandAugment and their arguments, learning rates, EMA, stochastic depth."""
+    images = noise_images(rng, files)
+    p = subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), 'parity_tf.py'),
+                        str(ARGS.seed), work('tf.json'), *images], text=True, stderr=subprocess.PIPE)
+    if p.returncode != 0:
+        sys.exit('parity: TensorFlow failed:\n' + p.stderr[-4000:])
     with open(work('tf.json')) as f:
         tf = json.load(f)
     lines = ['\t'.join([r[0], r[1], repr(r[2]), str(r[3]), str(r[4])]) for r in tf['augment']]
@@ -236,14 +304,82 @@ def noise(rng, files):
         bad = [r for a, r in of if a != r[5]]
         row('RandAugment %s, %d times' % (op, len(of)), 'TF Model Garden', 0, len(bad),
             str(bad[:1]))
-    worst = 0
-    for lr, steps, warmup, values in tf['rates']:
-        got = tool('schedule', 'cosine', repr(lr), steps, warmup, lines=[s for s, _ in values])
-        worst = max([worst] + [abs(float(a) - b) / lr for a, (_, b) in zip(got, values)])
-    row('learning rate: warm-up into cosine, of the peak', 'TF Model Garden', 3e-7, worst)
+    got = tool('arguments', 'tf', 224, lines=['%s %r' % (op, m) for op, m, _ in tf['arguments']])
+    row("RandAugment's arguments, M of 10, 15, 27 and another", 'TF Model Garden', 1e-6,
+        max(abs(float(a) - r[2]) / max(r[2], 1) for a, r in zip(got, tf['arguments'])))
+    for kind, runs, what in (('cosine', 'rates', 'warm-up into cosine'),
+                             ('step', 'steps', 'warm-up into TF1\'s steps')):
+        worst = 0
+        for lr, steps, warmup, values in tf[runs]:
+            got = tool('schedule', kind, repr(lr), steps, warmup, lines=[s for s, _ in values])
+            worst = max([worst] + [abs(float(a) - b) / lr for a, (_, b) in zip(got, values)])
+        row('learning rate: %s, of the peak' % what, 'TF Model Garden', 3e-7, worst)
     got = tool('ema', 0.9999, lines=[t for t, _ in tf['decays']])
     row('EMA decay', 'TF Model Garden', 2e-7,
         max(abs(float(a) - b) for a, (_, b) in zip(got, tf['decays'])))
+    worst = 0
+    for depth, blocks in zip(DEPTHS, BLOCKS):
+        wanted = [rate for rate, n in zip(tf['depth'], blocks) for _ in range(n)]
+        got = tool('drop_path', 'resnetrs%d' % depth, 0.1, 1)
+        worst = max([worst, abs(len(got) - len(wanted))] +
+                    [abs(float(a) - b) for a, b in zip(got, wanted)])
+    row('stochastic depth by stage, seven depths', 'TF Model Garden', 1e-9, worst)
+
+
+TIMM_OPS = dict(autocontrast='AutoContrast', equalize='Equalize', invert='Invert', rotate='Rotate',
+                posterize='PosterizeIncreasing', solarize='SolarizeIncreasing',
+                solarize_add='SolarizeAdd', color='ColorIncreasing', contrast='ContrastIncreasing',
+                brightness='BrightnessIncreasing', sharpness='SharpnessIncreasing', shear_x='ShearX',
+                shear_y='ShearY', translate_x='TranslateXRel', translate_y='TranslateYRel')
+
+
+def timm_noise(rng, files):
+    """timm's rand-m..-inc1, bilinear: its arguments, its operations, its stochastic depth."""
+    images = noise_images(rng, files)
+    hparams = dict(img_mean=(124, 116, 104), interpolation=Image.BILINEAR)
+    lines, wanted, magnitudes, arguments = [], [], [], []
+    random.seed(ARGS.seed)
+    for op, name in TIMM_OPS.items():
+        for magnitude in (10.0, 15.0, 27.0, float(rng.uniform(0, 10)), float(rng.uniform(0, 10))):
+            magnitude = min(magnitude, 10.0)  # AugmentOp's bound without mmax
+            theirs = auto_augment.AugmentOp(name, 1.0, magnitude, hparams)
+            args = theirs.level_fn(magnitude, hparams) if theirs.level_fn else ()
+            if args:
+                magnitudes.append('%s %r' % (op, magnitude))
+                arguments.append((op, args[0]))
+            for path in images:
+                image = Image.open(path).convert('RGB')
+                arg = args[0] if args else 0.0
+                if op.startswith('translate'):
+                    arg *= image.size[op.endswith('y')]
+                if op == 'posterize' and arg == 0:  # Pillow 13 refuses what it took for black
+                    out = Image.new('RGB', image.size)
+                else:
+                    out = theirs.aug_fn(image, *args, **theirs.kwargs)
+                wanted.append((op, hashlib.sha256(out.tobytes()).hexdigest()))
+                lines.append('\t'.join([path, op, repr(float(arg)), '0', '0']))
+    ours = tool('augment', 'timm', lines=lines)
+    for op in TIMM_OPS:
+        of = [(a, b[1]) for a, b in zip(ours, wanted) if b[0] == op]
+        row('RandAugment %s of rand-m-inc1, %d times' % (op, len(of)), 'timm', 0,
+            sum(a != b for a, b in of))
+    size, worst = 224, 0
+    for mine, (op, theirs) in zip(tool('arguments', 'timm', size, lines=magnitudes), arguments):
+        if op in ('color', 'contrast', 'brightness', 'sharpness'):  # 1 +- x
+            mine, theirs = float(mine) - 1, theirs - 1
+        scale = size if op.startswith('translate') else 1
+        worst = max(worst, abs(abs(float(mine)) - abs(theirs) * scale))
+    row("RandAugment's arguments of rand-m-inc1", 'timm', 1e-9, worst)
+    worst = 0
+    for depth in DEPTHS:
+        with torch.device('meta'):
+            model = timm.create_model('resnetrs%d' % depth, pretrained=False, drop_path_rate=0.1)
+        wanted = [getattr(b.drop_path, 'drop_prob', 0.0) for s in (1, 2, 3, 4)
+                  for b in getattr(model, 'layer%d' % s)]
+        got = tool('drop_path', 'resnetrs%d' % depth, 0.1, 0)
+        worst = max([worst, abs(len(got) - len(wanted))] +
+                    [abs(float(a) - b) for a, b in zip(got, wanted)])
+    row('stochastic depth by block, seven depths', 'timm', 1e-9, worst)
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -303,11 +439,11 @@ def safetensors(rng, files):
 def student(rng, files):
     """A student of `preceptor train` in timm, against `preceptor predict`."""
     size, crop = 96, 0.91
-    files = [f for f in files if by_timm(f, create_transform((3, size, size))) is not None]
+    files = readable(files)[:60]
     for i, path in enumerate(files):
         folder = work('classes/c%d' % (i % 3))
         os.makedirs(folder, exist_ok=True)
-        shutil.copy(path, folder)
+        shutil.copy(path, os.path.join(folder, '%d-%s' % (i, os.path.basename(path))))
     preceptor('pack', '--quiet', '--out', work('corpus'), work('classes'))
     preceptor('train', '--quiet', '--data', work('corpus'), '--out', work('run'), '--model',
               'resnetrs50', '--size', size, '--batch', 8, '--steps', 3, '--warmup_steps', 1,
@@ -328,7 +464,7 @@ def student(rng, files):
         distance(ours, theirs))
 
 
-PARTS = dict(layouts=layouts, pixels=pixels, noise=noise, safetensors=safetensors, student=student,
+PARTS = dict(layouts=layouts, pixels=pixels, noise=noise, timm_noise=timm_noise, safetensors=safetensors, student=student,
              logits=logits, training=training)
 
 
@@ -345,7 +481,9 @@ def main():
     print('%-58s %-22s %9s %9s' % ('what', 'reference', 'tolerance', 'worst'))
     for i, (name, part) in enumerate(PARTS.items()):
         if not ARGS.only or name in ARGS.only.split(','):
+            start = time.time()
             part(np.random.default_rng([ARGS.seed, i]), files)
+            print('parity: %s took %.0f s' % (name, time.time() - start), file=sys.stderr, flush=True)
     versions = dict(torch=torch.__version__, timm=timm.__version__, pillow=PIL.__version__)
     with open(ARGS.out, 'w') as f:
         json.dump(dict(seed=ARGS.seed, photos=len(files), versions=versions, rows=ROWS), f, indent=1)

@@ -12,6 +12,9 @@
  *                          a line, pixels of the good ones in OUT
  *   augment FLAVOR         lines "FILE OP ARGUMENT CX CY" (tabs) on standard input: SHA-256 of the
  *                          pixels, RGB
+ *   arguments FLAVOR SIZE  lines "OP MAGNITUDE" on standard input: RandAugment's argument of each
+ *   drop_path FAMILY RATE PER_STAGE
+ *                          stochastic depth's rate of each block
  *   schedule KIND LR STEPS WARMUP, ema DECAY
  *                          values at the steps on standard input
  *   safetensors            files named on standard input: "ok" or "refused" a line
@@ -23,6 +26,7 @@
 #include "common/train/model.h"
 #include "common/train/safetensors.h"
 #include "common/train/schedule.h"
+#include "common/train/trainer_impl.h"
 #include "tests/golden/golden_net.h"
 #include "tests/golden/golden_train.h"
 #include "tests/golden/relu_masks.h"
@@ -309,6 +313,42 @@ static int augment(char **a)
     return 0;
 }
 
+static int arguments(char **a)
+{
+    struct augment c;
+    char line[LINE_SIZE];
+
+    augment_default(&c);
+    c.flavor = strcmp(a[0], "timm") == 0 ? AUG_TIMM : AUG_TF;
+    c.size = (int)strtol(a[1], NULL, 10);
+    while (next_line(line) != NULL) {
+        char *rest = line;
+        const char *op = strsep(&rest, " ");
+
+        golden_must(rest != NULL, "an operation and its magnitude");
+        printf("%.17g\n", augment_argument(&c, op_named(op), strtod(rest, NULL)));
+    }
+    return 0;
+}
+
+static int drop_path(char **a)
+{
+    struct nn_model m = {nn_family_find(a[0]), 3, 1000};
+    struct trainer t = {.config.drop_path = strtod(a[1], NULL),
+                        .config.drop_path_per_stage = strcmp(a[2], "1") == 0};
+    struct params *p = NULL;
+    struct err e = {0};
+
+    golden_must(m.family != NULL, "no such member");
+    golden_ok(params_create(&m, &p, &e), &e);
+    t.params = p;
+    for (int i = 0; i < nn_family_blocks(m.family); i++) {
+        printf("%.17g\n", trainer_noise_rate(&t, i));
+    }
+    params_destroy(p);
+    return 0;
+}
+
 /* ---- numbers and files ----------------------------------------------------------------------- */
 
 static int schedule(char **a)
@@ -362,6 +402,7 @@ int main(int argc, char **argv)
     } jobs[] = {{"golden_net", 2, golden_net},  {"golden_train", 1, golden_train},
                 {"layout", 1, layout},          {"logits", 7, logits},
                 {"pixels", 5, pixels},          {"augment", 1, augment},
+                {"arguments", 2, arguments},    {"drop_path", 3, drop_path},
                 {"schedule", 4, schedule},      {"ema", 1, ema},
                 {"safetensors", 0, safetensors}};
 
