@@ -162,40 +162,43 @@ static int64_t dimension(const struct st_file *f, const char *name, int i)
     return t != NULL && i < t->dims ? t->shape[i] : 0;
 }
 
-static bool holds(const struct st_file *f, const struct params *p)
+/* How many of the member's tensors are there, by name and channels. */
+static int held(const struct st_file *f, const struct params *p)
 {
+    int n = 0;
+
     for (int i = 0; i < p->n_views; i++) {
         const struct param_view *v = &p->views[i];
         const struct st_tensor *t = st_find(f, v->name);
 
-        if (t == NULL || t->dims != v->timm_dims || t->shape[0] != v->o ||
-            (v->timm_dims > 1 && t->shape[1] != v->i)) {
-            return false;
-        }
+        n += t != NULL && t->dims == v->timm_dims && t->shape[0] == v->o &&
+             (v->timm_dims < 2 || t->shape[1] == v->i);
     }
-    return true;
+    return n;
 }
 
-/* How many of the family's blocks the file names: the longest member that it holds is meant. */
+/* The member that most of the file's tensors make up and that lacks the fewest. Nearly all must be
+ * there: model_load then says which are not. */
 static enum rc find_family(const struct st_file *f, struct model_info *m, struct err *e)
 {
-    int blocks = 0;
+    int best = 0;
 
     for (int i = 0; nn_family_at(i) != NULL; i++) {
         const struct nn_family *family = nn_family_at(i);
         struct nn_model model = {family, m->in_channels, m->classes};
         struct params *p = NULL;
         enum rc rc;
+        int n;
+        int lacking;
 
-        if (nn_family_blocks(family) <= blocks) {
-            continue;
-        }
         rc = params_create(&model, &p, e);
         if (rc != RC_OK) {
             return rc;
         }
-        if (holds(f, p)) {
-            blocks = nn_family_blocks(family);
+        n = held(f, p);
+        lacking = p->n_views - n;
+        if (lacking <= p->n_views / 8 && n - lacking > best) {
+            best = n - lacking;
             snprintf(m->family, sizeof m->family, "%s", family->name);
         }
         params_destroy(p);
@@ -210,9 +213,14 @@ static double number(const char *text, double most)
     return x > 0 && x <= most ? x : 0;
 }
 
-static void read_numbers(const char *text, int n, float out[3])
+/* def: of a file that does not say, as timm's; of one channel their mean. */
+static void read_numbers(const char *text, const float def[3], int n, float out[3])
 {
     char *end = NULL;
+
+    for (int i = 0; i < 3; i++) {
+        out[i] = n == 1 ? (def[0] + def[1] + def[2]) / 3 : def[i];
+    }
 
     for (int i = 0; i < n && text != NULL; i++) {
         out[i] = strtof(text, &end);
@@ -253,6 +261,8 @@ out:
 
 static enum rc probe(const struct st_file *f, const char *path, struct model_info *m, struct err *e)
 {
+    static const float mean[3] = {0.485F, 0.456F, 0.406F}; /* ImageNet's */
+    static const float std[3] = {0.229F, 0.224F, 0.225F};
     int64_t classes = dimension(f, "fc.bias", 0);
     int64_t channels = dimension(f, "conv1.0.weight", 1);
     const char *note = st_metadata(f, "note");
@@ -278,8 +288,8 @@ static enum rc probe(const struct st_file *f, const char *path, struct model_inf
     }
     m->train_size = (int)number(st_metadata(f, "train_size"), IMAGE_MAX);
     m->crop_pct = number(st_metadata(f, "crop_pct"), 1);
-    read_numbers(st_metadata(f, "mean"), m->in_channels, m->mean);
-    read_numbers(st_metadata(f, "std"), m->in_channels, m->std);
+    read_numbers(st_metadata(f, "mean"), mean, m->in_channels, m->mean);
+    read_numbers(st_metadata(f, "std"), std, m->in_channels, m->std);
     snprintf(m->note, sizeof m->note, "%s", note != NULL ? note : "");
     return read_classes(path, st_metadata(f, "class_names"), m, e);
 }

@@ -21,7 +21,7 @@ struct model_info {
     char **class_names;     /* classes of them; NULL: unknown (foreign weights) */
     int train_size;         /* px; 0 unknown */
     double crop_pct;        /* evaluation crop; 0 unknown */
-    float mean[3], std[3];
+    float mean[3], std[3];  /* of pixel/255; of foreign weights ImageNet's */
     char note[256];         /* recipe, step */
 };
 void model_info_release(struct model_info *m);

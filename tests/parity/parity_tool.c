@@ -18,6 +18,9 @@
  *   schedule KIND LR STEPS WARMUP, ema DECAY
  *                          values at the steps on standard input
  *   safetensors            files named on standard input: "ok" or "refused" a line
+ *   recast IN OUT TYPE CHANGE
+ *                          a model's tensors as f32, f16 or bf16, with its class names alone of the
+ *                          metadata; CHANGE: "-NAME" leaves a tensor out, "+NAME" adds one, "=" none
  */
 #include <inttypes.h>
 
@@ -393,18 +396,88 @@ static int safetensors(char **a)
     return 0;
 }
 
+/* To the nearest half, ties to even. */
+static uint16_t half_from_f32(float x)
+{
+    uint16_t sign = signbit(x) ? 0x8000 : 0;
+    double v = fabs((double)x);
+    int exponent = 0;
+
+    if (v >= 65520.0) {
+        return sign | 0x7c00;
+    }
+    (void)frexp(v, &exponent);
+    exponent = exponent < -13 ? -13 : exponent; /* the ulp of what is below the normal ones */
+    v = nearbyint(ldexp(v, 11 - exponent));
+    return (uint16_t)(sign | ((uint16_t)((exponent + 13) << 10) + (uint16_t)v));
+}
+
+static void recast_tensor(const struct st_tensor *from, const char *type, struct st_tensor *to)
+{
+    size_t n = 1;
+    float *f;
+    uint16_t *narrow;
+    struct err e = {0};
+
+    *to = *from;
+    for (int i = 0; i < from->dims; i++) {
+        n *= (size_t)from->shape[i];
+    }
+    if (from->type == ST_I64) {
+        return;
+    }
+    f = mem_calloc(n, sizeof *f);
+    golden_must(f != NULL, "memory");
+    golden_ok(st_to_f32(from, f, &e), &e);
+    to->type = strcmp(type, "f16") == 0 ? ST_F16 : strcmp(type, "bf16") == 0 ? ST_BF16 : ST_F32;
+    to->bytes = n * (to->type == ST_F32 ? sizeof(float) : sizeof(uint16_t));
+    to->data = f;
+    narrow = (uint16_t *)(void *)f; /* in place: each is written behind what is still to be read */
+    for (size_t i = 0; i < n && to->type != ST_F32; i++) {
+        narrow[i] = to->type == ST_F16 ? half_from_f32(f[i]) : bf16_from_f32(f[i]);
+    }
+}
+
+static int recast(char **a)
+{
+    static const float one = 1;
+    struct st_file *f = NULL;
+    struct st_tensor *to;
+    int n = 0;
+    struct err e = {0};
+
+    golden_ok(st_open(a[0], &f, &e), &e);
+    to = mem_calloc((size_t)st_count(f) + 1, sizeof *to);
+    golden_must(to != NULL, "memory");
+    for (int i = 0; i < st_count(f); i++) {
+        const struct st_tensor *t = st_at(f, i);
+
+        if (a[3][0] != '-' || strcmp(t->name, a[3] + 1) != 0) {
+            recast_tensor(t, a[2], &to[n++]);
+        }
+    }
+    if (a[3][0] == '+') {
+        to[n++] = (struct st_tensor){a[3] + 1, ST_F32, 1, {1}, &one, sizeof one};
+    }
+    golden_ok(st_write(a[1], to, n,
+                       (const char *const[]){"class_names", st_metadata(f, "class_names"), NULL},
+                       &e),
+              &e);
+    return 0; /* memory goes with the process */
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int args;
         int (*run)(char **args);
-    } jobs[] = {{"golden_net", 2, golden_net},  {"golden_train", 1, golden_train},
-                {"layout", 1, layout},          {"logits", 7, logits},
-                {"pixels", 5, pixels},          {"augment", 1, augment},
-                {"arguments", 2, arguments},    {"drop_path", 3, drop_path},
-                {"schedule", 4, schedule},      {"ema", 1, ema},
-                {"safetensors", 0, safetensors}};
+    } jobs[] = {{"golden_net", 2, golden_net},   {"golden_train", 1, golden_train},
+                {"layout", 1, layout},           {"logits", 7, logits},
+                {"pixels", 5, pixels},           {"augment", 1, augment},
+                {"arguments", 2, arguments},     {"drop_path", 3, drop_path},
+                {"schedule", 4, schedule},       {"ema", 1, ema},
+                {"safetensors", 0, safetensors}, {"recast", 4, recast}};
 
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
         if (argc > 1 && strcmp(argv[1], jobs[i].name) == 0 && argc - 2 == jobs[i].args) {
