@@ -106,7 +106,7 @@ $(FUZZERS): $(B)/%: %.c tests/fuzz/replay_main.c $(FUZZ_LIBS)
 
 -include $(ALL_OBJS:.o=.d) $(addsuffix .d,$(ALL_TESTS) $(MPI_TESTS) $(FUZZERS))
 
-.PHONY: all setup tests unit lint check demo demo-photos study-demo torture hosts clean help
+.PHONY: all setup tests unit lint check demo demo-photos study-demo torture mutations hosts clean help
 .PHONY: gpu-plans format fuzz fuzz-programs print-build-dir print-tests print-strict-flags
 all: $(PROG) ## build the program (MODE=release|debug|asan|tsan|cov, CC=gcc|clang)
 
@@ -163,6 +163,9 @@ N    ?= 200
 SEED ?= 1
 torture: all $(FAULTS) ## kills at random instants through all stages: N=200 of them, SEED=1
 	@PRECEPTOR=$(B)/preceptor tests/torture/run $(N) $(SEED)
+
+mutations: ## wrong constants in a copy, one at a time: a test catches each (minutes)
+	@BUILD_DIR=$(B) tests/mutations/run
 
 hosts: all ## three hosts out of network namespaces: one killed, one cut off, one slow (root, iproute2)
 	@PRECEPTOR=$(B)/preceptor tests/hosts/run

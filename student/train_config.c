@@ -138,6 +138,40 @@ static enum rc train_config_section(struct train_config *c, const char *path, co
     return rc;
 }
 
+static bool train_config_has(const struct yaml_doc *doc, const char *section)
+{
+    size_t len = strlen(section);
+
+    for (size_t i = 0; i < doc->n; i++) {
+        if (strncmp(doc->entries[i].key, section, len) == 0 && doc->entries[i].key[len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum rc train_config_loop(int argc, char **argv, bool *teacher, bool *student, struct err *e)
+{
+    struct train_config first = {0};
+    struct yaml_doc doc = {0};
+    bool help = false;
+    enum rc rc = opts_init(train_opts, &first, e);
+
+    rc = rc != RC_OK ? rc : opts_parse_only(train_opts, &first, argc, argv, "train", &help, e);
+    *teacher = *student = false;
+    if (rc == RC_OK && !help && first.dry_run && first.recipe != NULL &&
+        strcmp(first.section, "train") == 0) {
+        rc = yaml_load(first.recipe, &doc, e);
+    }
+    if (rc == RC_OK && !train_config_has(&doc, "train")) {
+        *teacher = train_config_has(&doc, "teacher");
+        *student = train_config_has(&doc, "student");
+    }
+    yaml_release(&doc);
+    train_config_release(&first);
+    return rc;
+}
+
 enum rc train_config_parse(int argc, char **argv, struct train_config *out, bool *help,
                            struct err *e)
 {

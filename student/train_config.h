@@ -61,6 +61,11 @@ NODISCARD enum rc train_config_parse(int argc, char **argv, struct train_config 
                                      struct err *e);
 void train_config_release(struct train_config *c);
 
+/** A dry run of a recipe for `run`, which has no section `train`: which of its trainings are there.
+ * Both false: anything else. */
+NODISCARD enum rc train_config_loop(int argc, char **argv, bool *teacher, bool *student,
+                                    struct err *e);
+
 /** The model that the options name. RC_INVAL names the option. */
 NODISCARD enum rc train_config_model(const struct train_config *c, int classes,
                                      struct nn_model *out, struct err *e);

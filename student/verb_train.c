@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/mem.h"
 #include "common/coll/coll.h"
@@ -53,14 +54,57 @@ static enum rc train_print(const struct train_config *c, const json_t *o, struct
     return RC_OK;
 }
 
+/* The dry run of one section, as if it was named. */
+static enum rc train_show(const struct verb_call *call, const char *section, struct err *e)
+{
+    struct train_config c = {0};
+    char **argv = mem_calloc((size_t)call->argc + 1, sizeof *argv);
+    char *option = mem_sprintf("--section=%s", section);
+    bool help = false;
+    enum rc rc = argv == NULL || option == NULL ? mem_raise(e, "options", 0) : RC_OK;
+
+    if (rc == RC_OK) {
+        memcpy(argv, call->argv, (size_t)call->argc * sizeof *argv);
+        argv[call->argc] = option;
+        rc = train_config_parse(call->argc + 1, argv, &c, &help, e);
+    }
+    rc = rc == RC_OK ? train_dry_run(&c, e) : rc;
+    train_config_release(&c);
+    mem_free(argv);
+    mem_free(option);
+    return rc;
+}
+
+/* A recipe of the whole loop: the dry runs of what it trains. */
+static enum rc train_show_loop(const struct verb_call *call, bool teacher, bool student,
+                               struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (coll_rank(call->control) == 0) {
+        rc = teacher ? train_show(call, "teacher", e) : RC_OK;
+        if (rc == RC_OK && teacher && student) {
+            putchar('\n');
+        }
+        rc = rc == RC_OK && student ? train_show(call, "student", e) : rc;
+    }
+    return coll_agree(call->control, rc, e);
+}
+
 static enum rc train_main(const struct verb_call *call, struct err *e)
 {
     struct train_config c = {0};
     json_t *result = NULL;
     bool help = false;
-    enum rc rc =
-        coll_agree(call->control, train_config_parse(call->argc, call->argv, &c, &help, e), e);
+    bool teacher = false;
+    bool student = false;
+    enum rc rc = coll_agree(call->control,
+                            train_config_loop(call->argc, call->argv, &teacher, &student, e), e);
 
+    if (rc != RC_OK || teacher || student) {
+        return rc != RC_OK ? rc : train_show_loop(call, teacher, student, e);
+    }
+    rc = coll_agree(call->control, train_config_parse(call->argc, call->argv, &c, &help, e), e);
     if (rc != RC_OK) {
         return rc;
     }

@@ -56,6 +56,15 @@ finds a_long_function sizes shards/x.c "int f(void)\n{\n$(printf '\\n%.0s' {1..8
     'f has 82 lines: at most 80'
 finds a_long_file sizes shards/x.c "$(printf '\\n%.0s' {1..601})" '601 lines: at most 600'
 finds an_unlisted_source modules shards/x.c 'int x;\n' 'shards/x.c is not in shards/module.mk'
+mkdir docs
+printf 'No tables.\n' >docs/PAPER.md
+# shellcheck disable=SC2016 # the quotes are Markdown's
+finds a_test_that_is_not_there paper docs/PAPER.md '| x | `golden.c` | `no_such_case` | |\n' \
+    'no test no_such_case'
+printf 'No tables.\n' >docs/PAPER.md
+# shellcheck disable=SC2016
+finds a_function_that_is_not_there paper docs/PAPER.md '| x | `no_such_function` | none | |\n' \
+    'no function no_such_function'
 finds a_path_of_a_machine paths shards/x.c "/* /tm""p/x */\n" 'shards/x.c:1:'
 
 mkdir -p "$TMP/objects/shards"

@@ -53,6 +53,17 @@ timeout 60 mpirun --oversubscribe -n 1 "$PRECEPTOR" run "$recipe" --generations 
 check run-under-mpirun-exits-with-2 test "$?" -eq 2
 check run-under-mpirun-says-how grep -q "run starts mpirun itself" "$WORK/err"
 
+# A dry run of train says what it will take, of every training that the recipe has.
+for r in recipes/*.yaml; do
+    expect "$(basename "$r")-has-a-dry-run-of-train" 0 "" train --recipe "$r" --dry-run
+    trainings=$(grep -cE '^(train|teacher|student):' "$r")
+    for line in 'cost +[0-9]+ parameters, [0-9.]+ GFLOP' 'step +[0-9]+ labeled [+] [0-9]+ unlabeled' \
+        'run +[0-9]+ steps, [0-9]+ images, [0-9.e+]+ FLOP' 'lr +peak [0-9.]+ .lr scaled with rows' \
+        'learning rate:'; do
+        [ "$(grep -cE "^$line" "$WORK/out")" -eq "$trainings" ] ||
+            fail "$(basename "$r")-has-a-dry-run-of-train: not $trainings times '$line'"
+    done
+done
 for r in recipes/*.yaml; do
     if grep -q '^train:' "$r"; then
         expect "$(basename "$r")-is-a-recipe-of-train" 0 "" train --recipe "$r" --dry-run

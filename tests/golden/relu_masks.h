@@ -1,10 +1,10 @@
 /**
  * Which ReLUs of a training pass are open: noted, or dictated.
  *
- * Two or three of millions of ReLU inputs lie so near to 0 that f32 sees another sign than f64, and each
- * changes the gradients before it by more than all rounding. With the reference's signs dictated, f32
- * gradients can be held to what rounding leaves. A program that includes this is linked with
- * -Wl,--wrap=plan_run: the network and the backends know nothing of it.
+ * Two or three of millions of ReLU inputs lie so near to 0 that f32 sees another sign than f64, and
+ * each changes the gradients before it by more than all rounding. With the reference's signs
+ * dictated, f32 gradients can be held to what rounding leaves. A program that includes this is
+ * linked with -Wl,--wrap=plan_run: the network and the backends know nothing of it.
  */
 #ifndef RELU_MASKS_H
 #define RELU_MASKS_H

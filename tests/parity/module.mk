@@ -14,4 +14,4 @@ $(PARITY_TOOL) $(B)/tests/common/nn/test_net_golden $(B)/tests/gpu/common/nn/tes
 
 .PHONY: parity
 parity: $(PROG) $(PARITY_TOOL) ## against torch, timm, Pillow, TensorFlow: build/parity.json (SEED=n PHOTOS=dir)
-	@BUILD_DIR=$(B) PARITY_BUILD=$(BUILD) SEED=$(SEED) PHOTOS=$(PHOTOS) tests/parity/run
+	@BUILD_DIR=$(B) PARITY_BUILD=$(BUILD) SEED=$(SEED) PHOTOS="$(PHOTOS)" tests/parity/run

@@ -52,13 +52,21 @@ def row(what, reference, tolerance, worst, name=''):
                                            'ok' if ok else 'FAILED ' + name), flush=True)
 
 
-def tool(*args, lines=None):
-    """The output lines of parity_tool; lines: its standard input."""
-    text = None if lines is None else ''.join('%s\n' % v for v in lines)
-    p = subprocess.run([ARGS.tool, *map(str, args)], input=text, text=True, stdout=subprocess.PIPE)
+def start_tool(*args):
+    return subprocess.Popen([ARGS.tool, *map(str, args)], text=True, stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE)
+
+
+def finish_tool(p, lines=()):
+    out, _ = p.communicate(''.join('%s\n' % v for v in lines))
     if p.returncode != 0:
-        sys.exit('parity: parity_tool %s: exit code %d' % (args[0], p.returncode))
-    return p.stdout.splitlines()
+        sys.exit('parity: parity_tool %s: exit code %d' % (p.args[1], p.returncode))
+    return out.splitlines()
+
+
+def tool(*args, lines=()):
+    """The output lines of parity_tool; lines: its standard input."""
+    return finish_tool(start_tool(*args), lines)
 
 
 def preceptor(*args):
@@ -174,11 +182,16 @@ def training(rng, files):
     make_timm.check_smoothing()
     cases = list(make_timm.GRADIENTS) + make_timm.members(DEPTHS)
     folder = work('golden')
-    for c in cases:
-        with open(work('masks'), 'wb') as masks:
-            stored = make_timm.gradients(c, ARGS.seed, masks)
-        make_timm.write(folder, 'nn.json', dict(gradients=[stored]))
-        golden_rows(tool('golden_net', os.path.join(folder, 'nn.json'), work('masks')), 'torch f64')
+    running = None
+    for c in cases:  # torch computes a case while parity_tool does the one before
+        masks, file = work('masks-' + c['name']), c['name'] + '.json'
+        with open(masks, 'wb') as f:
+            stored = make_timm.gradients(c, ARGS.seed, f)
+        make_timm.write(folder, file, dict(gradients=[stored]))
+        if running is not None:
+            golden_rows(finish_tool(running), 'torch f64')
+        running = start_tool('golden_net', os.path.join(folder, file), masks)
+    golden_rows(finish_tool(running), 'torch f64')
     make_timm.write(folder, 'train.json',
                     dict(cases=[make_timm.search(c, ARGS.seed) for c in make_timm.CASES]))
     golden_rows(tool('golden_train', os.path.join(folder, 'train.json')), 'torch f64')

@@ -121,6 +121,34 @@ static void convolutions_agree_with_ref(void **state)
     each_backend(all_convs);
 }
 
+/* The first tap of a 3x3 kernel alone: at stride 2 the first output sees the padding, the next the
+ * pixel before its centre. TensorFlow's "same" has no padding before an even side. */
+static void a_kernel_of_three_at_stride_2_pads_one_before_the_first_pixel(void **state)
+{
+    static const float wanted[4] = {0, 0, 0, 6};
+    const struct op_desc op = {.kind = OP_CONV,
+                               .u.conv = {1, 4, 4, 1, 1, 3, 2, 1, 0, .type = DT_F32}};
+
+    (void)state;
+    for (int i = 0; harness_backend(i) != NULL; i++) {
+        struct device *d;
+        struct harness t;
+
+        must(device_create(harness_backend(i), 1, &d, &must_err));
+        assert_true(harness_open(&t, d, &op, 1));
+        for (int k = 0; k < 16; k++) {
+            t.host[0][k] = (float)(k + 1);
+        }
+        memset(t.weights, 0, 9 * sizeof *t.weights);
+        t.weights[0] = 1;
+        harness_pack(&t, NULL);
+        harness_run(&t);
+        assert_memory_equal(t.host[1], wanted, sizeof wanted);
+        harness_close(&t);
+        device_destroy(d);
+    }
+}
+
 static void random_convs(struct device *ref, struct device *d, enum dtype type)
 {
     static const int most[9] = {2, 9, 9, 36, 36, 2, 2, 2, 2}; /* n h w c k r stride pad relu */
@@ -335,6 +363,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_agree_with_ref),
         cmocka_unit_test(convolutions_of_random_shapes_agree_with_ref),
+        cmocka_unit_test(a_kernel_of_three_at_stride_2_pads_one_before_the_first_pixel),
         cmocka_unit_test(maps_and_pools_agree_with_ref),
         cmocka_unit_test(loss_pixels_and_step_agree_with_ref),
     };
