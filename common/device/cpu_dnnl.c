@@ -361,11 +361,20 @@ static void shape_types(enum op_kind kind, const struct op_conv *o, dnnl_data_ty
     }
 }
 
+/* A layer on rows without an extent (SE, the head) is given to oneDNN as one image of n x 1: the memory
+ * is the same, and it reads the weights once for many rows rather than for each. */
+static bool rows_are_an_image(const struct op_conv *o)
+{
+    return o->h == 1 && o->w == 1 && o->r == 1;
+}
+
 static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct op_conv *o)
 {
-    const dnnl_dims_t src = {o->n, o->c, o->h, o->w}, bias = {o->k}, step = {1, o->k, 1, 1};
+    const bool rows = rows_are_an_image(o);
+    const int n = rows ? 1 : o->n, h = rows ? o->n : o->h;
+    const dnnl_dims_t src = {n, o->c, h, o->w}, bias = {o->k}, step = {1, o->k, 1, 1};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
-    const dnnl_dims_t dst = {o->n, o->k, device_op_conv_out(o, o->h), device_op_conv_out(o, o->w)};
+    const dnnl_dims_t dst = {n, o->k, device_op_conv_out(o, h), device_op_conv_out(o, o->w)};
     dnnl_data_type_t t[3];
     dnnl_status_t st;
 
