@@ -167,8 +167,9 @@ torture: all $(FAULTS) ## kills at random instants through all stages: N=200 of 
 mutations: ## wrong constants in a copy, one at a time: a test catches each (minutes)
 	@BUILD_DIR=$(B) tests/mutations/run
 
-hosts: all ## three hosts out of network namespaces: one killed, one cut off, one slow (root, iproute2)
+hosts: all $(B)/tests/mpi/overlap ## hosts out of network namespaces: one killed, cut off, slow (root, iproute2)
 	@PRECEPTOR=$(B)/preceptor tests/hosts/run
+	@PRECEPTOR=$(B)/preceptor tests/hosts/overlap
 
 gpu-plans: ## every plan of the family for described GPUs: build/gpu-plans.json (an hour; no GPU needed)
 
