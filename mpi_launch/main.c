@@ -287,6 +287,15 @@ static void main_report(int rank, enum rc rc, const struct err *e)
     }
 }
 
+/* Memory that does not depend on how long a run is: threads come and go with each shard, and arenas of
+ * their own would grow; batches are given back to the system rather than kept for other sizes. */
+static void main_settle_heap(void)
+{
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+}
+
 int main(int argc, char **argv)
 {
     struct main_args args = {0};
@@ -296,8 +305,7 @@ int main(int argc, char **argv)
     int size = 1;
     enum rc rc = RC_OK;
 
-    /* Threads come and go with each shard: arenas of their own would fragment and grow. */
-    (void)mallopt(M_ARENA_MAX, 2);
+    main_settle_heap();
     main_catch_all(false);
     main_parse(argc, argv, &args);
     main_parse_help(&args);

@@ -51,3 +51,15 @@ model_fill() { # OUT
 model() {
     make_once resnetrs50.safetensors model_fill
 }
+
+# Ten thousand of them: each mosaic ten times, with other bytes.
+many_fill() { # OUT
+    find tests/data/photos -name '*.jpg' | sort | "$bench_bin/bench_photos" "$1" 1024 10
+}
+many_photos() {
+    if [ -n "${BENCH_PHOTOS:-}" ]; then
+        echo "$BENCH_PHOTOS"
+    else
+        make_once many-photos many_fill
+    fi
+}
