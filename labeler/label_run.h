@@ -37,6 +37,9 @@ struct label_job {
     const char *dir;                     /* labels/<digest>, there already */
     struct image_eval eval;
     struct label_predictor predictor;
+    struct label_predictor auditor;      /* f32; used where audit > 0 */
+    int audit;                           /* images of a shard that are labeled in f32 too */
+    double max_drift;                    /* of a shard's audit: above it the shard is not sealed */
     int decoders;                        /* threads of a feed; 0 lets it choose */
     bool take_turns;                     /* decoders rest while the predictor runs */
     struct trace *trace;                 /* of the first batches; NULL: none */
@@ -54,6 +57,7 @@ void label_missing(const struct corpus *corpus, const char *dir, int *items, int
  * Label shards until all are done. images_left: of label_missing (rank 0; for the progress line).
  * counts: what this rank did, filled in any case.
  * RC_REQUEUE  asked to stop: the batch was committed
+ * RC_INVAL    a shard's labels drift too far from f32's (named): its labels stay, unsealed
  * RC_CORRUPT  a shard is damaged, or holds an image that cannot be decoded (named)
  * RC_IO, RC_NOMEM, RC_LIB, RC_PEER; what is committed stays
  */

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "labeler/audit.h"
 #include "shards/feed.h"
 
 struct label_task {
@@ -282,6 +283,13 @@ enum rc label_task_seal(struct label_task *t, bool *won, struct err *e)
     *won = !t->sealed && !label_shard_sealed(t->job->dir, t->shard);
     if (t->sealed) {
         return RC_OK;
+    }
+    if (*won && t->job->audit > 0) {
+        enum rc rc = audit_shard(t->job, t->shard, t->writer, e);
+
+        if (rc != RC_OK) {
+            return rc;
+        }
     }
     return label_writer_seal(t->writer, t->images, e);
 }

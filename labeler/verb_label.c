@@ -13,19 +13,24 @@
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/coll/coll.h"
+#include "labeler/audit.h"
 #include "labeler/label_run.h"
 #include "labeler/labeler_verbs.h"
+#include "teacher/calibrate.h"
 #include "teacher/teacher.h"
 
 struct label_config {
     char *model, *data, *out, *classes, *device, *top_k, *profile;
-    int64_t size, batch, threads, decoders;
-    double crop_pct, lost_after, watchdog;
+    int64_t size, batch, threads, decoders, calibrate, calibrate_seed, audit;
+    double crop_pct, lost_after, watchdog, max_drift;
     int precision;
     bool json;
 };
 
-enum { LABEL_SEE_TRIES = 40 }; /* of 0.25 s */
+enum { LABEL_SEE_TRIES = 40 };              /* of 0.25 s */
+enum { LABEL_F32, LABEL_BF16, LABEL_INT8 }; /* the places of --precision's choices */
+enum { LABEL_AUDIT_INT8 = 64, LABEL_AUDIT_BATCH = 16 };
+static const char *const label_precisions[] = {"f32", "bf16", "int8"};
 
 #define AT(field) offsetof(struct label_config, field)
 
@@ -35,7 +40,11 @@ static const struct opt label_opts[] = {
     {"data", OPT_STR, AT(data), NULL, 0, 0, NULL, "CORPUS", "corpus to label"},
     {"out", OPT_STR, AT(out), NULL, 0, 0, NULL, "LABELS", "folder of label stores; the labels go to LABELS/<label digest>"},
     {"top_k", OPT_STR, AT(top_k), "10", 0, 0, NULL, "K", "classes kept of each image: a number, or all"},
-    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16", "TYPE", "of activations; other labels, another store"},
+    {"precision", OPT_ENUM, AT(precision), "f32", 0, 0, "f32,bf16,int8", "TYPE", "of activations; other labels, another store"},
+    {"calibrate", OPT_INT, AT(calibrate), "128", 1, CALIBRATE_MAX, NULL, "N", "int8: images of the corpus that its ranges are found on; kept in LABELS"},
+    {"calibrate_seed", OPT_INT, AT(calibrate_seed), "0", 0, INT32_MAX, NULL, "S", "int8: which images these are"},
+    {"audit", OPT_INT, AT(audit), "-1", -1, AUDIT_MAX, NULL, "N", "images of each shard that are labeled in f32 too, to be compared; -1: 64 in int8, else none"},
+    {"max_drift", OPT_F64, AT(max_drift), "1", 0, 1, NULL, "X", "seal no shard whose audit finds more: of images with another best class, or mean difference of its probability"},
     {"batch", OPT_INT, AT(batch), "32", 1, 65536, NULL, "N", "images a pass and a commit; labels do not depend on it"},
     {"size", OPT_INT, AT(size), "0", 0, 4096, NULL, "PX", "side of the images; 0: the family's test size, or as the model was trained"},
     {"crop_pct", OPT_F64, AT(crop_pct), "0", 0, 1, NULL, "P", "resize to size / crop_pct, crop the centre; 0: the model's own"},
@@ -77,7 +86,10 @@ struct label_verb {
     struct teacher *teacher;
     struct corpus *corpus;
     struct device *dev;
+    struct quant *quant; /* int8 */
     struct predictor *predictor;
+    struct predictor *auditor; /* f32, where labels are audited */
+    int audit;
     struct trace *trace; /* --profile, on rank 0 */
     struct label_lineage lineage;
     struct image_eval eval;
@@ -86,6 +98,7 @@ struct label_verb {
     int64_t images_left;
     int lost;
     double seconds;
+    struct label_audit audited; /* of the whole store */
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -128,7 +141,7 @@ static enum rc label_lineage_fill(struct label_verb *v, struct err *e)
     image_eval_fingerprint(&v->eval, l->preprocessing, sizeof l->preprocessing);
     device_describe(v->dev, &dev);
     (void)snprintf(l->model, sizeof l->model, "%s", info->family);
-    (void)snprintf(l->precision, sizeof l->precision, "%s", c->precision == 0 ? "f32" : "bf16");
+    (void)snprintf(l->precision, sizeof l->precision, "%s", label_precisions[c->precision]);
     (void)snprintf(l->isa, sizeof l->isa, "%s", dev.isa);
     l->n_classes = info->classes;
     return RC_OK;
@@ -164,7 +177,8 @@ static enum rc label_offer(struct label_verb *v, struct err *e)
     return rc;
 }
 
-static enum rc label_prepare(struct label_verb *v, struct err *e)
+/* Teacher, corpus and device. */
+static enum rc label_open(struct label_verb *v, struct err *e)
 {
     const struct label_config *c = v->config;
     enum rc rc = teacher_open(c->model, c->classes, &v->teacher, e);
@@ -176,12 +190,50 @@ static enum rc label_prepare(struct label_verb *v, struct err *e)
         rc = device_create_local(c->device, coll_threads(v->control, (int)c->threads),
                                  coll_local_rank(v->control), &v->dev, e);
     }
+    return rc == RC_OK ? label_lineage_fill(v, e) : rc;
+}
+
+/* int8: open, and take or make the calibration on rank 0. Collective. */
+static enum rc label_calibrate(struct label_verb *v, struct err *e)
+{
+    const struct label_config *c = v->config;
+    struct calibrate_rule rule = {.images = (int)c->calibrate, .seed = (uint64_t)c->calibrate_seed};
+    enum rc rc = coll_agree(v->control, label_open(v, e), e);
+
     if (rc == RC_OK) {
-        rc = label_lineage_fill(v, e);
+        rule.eval = v->eval;
+        rc = calibrate_share(v->control, c->out, v->teacher, v->dev, v->corpus, &rule,
+                             coll_threads(v->control, (int)c->decoders), &v->quant,
+                             &v->lineage.calibration, e);
     }
+    return rc;
+}
+
+static enum rc label_predictors(struct label_verb *v, struct err *e)
+{
+    const struct label_config *c = v->config;
+    enum rc rc =
+        c->precision == LABEL_INT8
+            ? predictor_create_int8(v->teacher, v->dev, (int)c->batch, v->eval.size, v->quant,
+                                    &v->predictor, e)
+            : predictor_create(v->teacher, v->dev, (int)c->batch, v->eval.size,
+                               c->precision == LABEL_F32 ? DT_F32 : DT_BF16, &v->predictor, e);
+
+    v->audit = c->audit >= 0 ? (int)c->audit : c->precision == LABEL_INT8 ? LABEL_AUDIT_INT8 : 0;
+    if (rc == RC_OK && v->audit > 0) {
+        rc = predictor_create(v->teacher, v->dev, LABEL_AUDIT_BATCH, v->eval.size, DT_F32,
+                              &v->auditor, e);
+    }
+    return rc;
+}
+
+static enum rc label_prepare(struct label_verb *v, struct err *e)
+{
+    const struct label_config *c = v->config;
+    enum rc rc = v->quant == NULL ? label_open(v, e) : RC_OK;
+
     if (rc == RC_OK) {
-        rc = predictor_create(v->teacher, v->dev, (int)c->batch, v->eval.size,
-                              c->precision == 0 ? DT_F32 : DT_BF16, &v->predictor, e);
+        rc = label_predictors(v, e);
     }
     if (rc == RC_OK && c->profile != NULL && coll_rank(v->control) == 0) {
         rc = trace_open(c->profile, TRACE_STEPS, &v->trace, e);
@@ -250,6 +302,20 @@ static enum rc label_see_all(const struct label_verb *v, struct err *e)
     return rc;
 }
 
+/* What all audits of the store found. */
+static enum rc label_sum_audits(struct label_verb *v, struct err *e)
+{
+    const struct label_shard *worst = NULL;
+    struct label_store *store = NULL;
+    enum rc rc = label_store_open(v->dir, &store, e);
+
+    if (rc == RC_OK) {
+        label_store_audit(store, &v->audited, &worst);
+    }
+    label_store_close(store);
+    return rc;
+}
+
 static enum rc label_finish(struct label_verb *v, struct err *e)
 {
     enum rc rc = label_see_all(v, e);
@@ -259,7 +325,7 @@ static enum rc label_finish(struct label_verb *v, struct err *e)
                                 (const char *const *)teacher_info(v->teacher)->class_names,
                                 v->corpus, e);
     }
-    return rc;
+    return rc == RC_OK ? label_sum_audits(v, e) : rc;
 }
 
 static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *stop, struct err *e)
@@ -273,6 +339,9 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
         .dir = v->dir,
         .eval = v->eval,
         .predictor = {label_predict, v->predictor, (int)v->config->batch},
+        .auditor = {label_predict, v->auditor, LABEL_AUDIT_BATCH},
+        .audit = v->audit,
+        .max_drift = v->config->max_drift,
         .decoders = decoders,
         .take_turns = label_takes_turns(v, decoders),
         .trace = v->trace,
@@ -299,6 +368,16 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
 
 /* ---- what is said at the end ----------------------------------------------------------------- */
 
+static int label_json_audit(json_t *root, const struct label_audit *a)
+{
+    return a->images == 0
+               ? 0
+               : json_object_set_new(root, "audit",
+                                     json_pack("{s:I,s:f,s:f}", "images", (json_int_t)a->images,
+                                               "agreement", (double)a->agree / (double)a->images,
+                                               "difference", (double)a->difference / 1e6));
+}
+
 static enum rc label_print_json(const struct label_verb *v, const struct work_counts *sum,
                                 struct err *e)
 {
@@ -314,7 +393,8 @@ static enum rc label_print_json(const struct label_verb *v, const struct work_co
                   "ranks", ranks, "lost", v->lost);
     enum rc rc = RC_OK;
 
-    if (root == NULL) {
+    if (root == NULL || label_json_audit(root, &v->audited) != 0) {
+        json_decref(root);
         return mem_raise(e, "the result", 0);
     }
     if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
@@ -338,6 +418,13 @@ static void label_print(const struct label_verb *v, const struct work_counts *su
     printf("time       %.1f s on %d rank%s, %.0f img/s, io wait %.0f %%\n", v->seconds, ranks,
            ranks == 1 ? "" : "s", (double)sum->labeled / v->seconds,
            100 * sum->waited / (v->seconds * ranks));
+    if (v->audited.images > 0) {
+        printf("audit      %llu images in f32 too: %.2f %% have the same best class, whose "
+               "probability differs by %.4f on average\n",
+               (unsigned long long)v->audited.images,
+               100 * (double)v->audited.agree / (double)v->audited.images,
+               (double)v->audited.difference / 1e6);
+    }
     if (v->lost > 0) {
         printf("lost       %d rank%s on the way: others did the work\n", v->lost,
                v->lost == 1 ? "" : "s");
@@ -353,6 +440,8 @@ static void label_release(struct label_verb *v)
     (void)!trace_close(v->trace, &ignored); /* of a run that failed */
     work_destroy(v->work);
     predictor_destroy(v->predictor);
+    predictor_destroy(v->auditor);
+    quant_destroy(v->quant);
     device_destroy(v->dev);
     corpus_close(v->corpus);
     teacher_close(v->teacher);
@@ -378,9 +467,12 @@ static enum rc label_all(const struct label_config *c, const struct verb_call *c
     const struct work_config wc = {.control = call->control, .lost_after = c->lost_after};
     struct work_counts sum = {0};
     struct digest token;
-    /* The one agreement by a collective: from here on a rank may be lost. */
-    enum rc rc = coll_agree(call->control, work_create(&wc, &v.work, e), e);
+    enum rc rc = c->precision == LABEL_INT8 ? label_calibrate(&v, e) : RC_OK;
 
+    if (rc == RC_OK) {
+        /* The last agreement by a collective: from here on a rank may be lost. */
+        rc = coll_agree(call->control, work_create(&wc, &v.work, e), e);
+    }
     if (rc == RC_OK) {
         rc = label_watch_create(c->watchdog, label_late, &v, &v.watch, e);
         label_watch_begin(v.watch, LABEL_WATCH_LOOP, "opening the model and the corpus", c->data);

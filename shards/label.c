@@ -120,19 +120,38 @@ void label_to_target(const struct label *l, int n_classes, double temperature, f
     }
 }
 
+bool label_lineage_calibrated(const struct label_lineage *l)
+{
+    return strcmp(l->precision, "int8") == 0;
+}
+
+double label_audit_drift(const struct label_audit *a)
+{
+    const double apart = 1 - (double)a->agree / (double)a->images;
+    const double difference = (double)a->difference / 1e6;
+
+    return a->images == 0 ? 0 : apart > difference ? apart : difference;
+}
+
 void label_lineage_digest(const struct label_lineage *l, struct digest *out)
 {
     char weights[HASH_HEX_DIGEST];
     char classes[HASH_HEX_DIGEST];
+    char calibration[HASH_HEX_DIGEST + sizeof "calibration \n"] = "";
+    char hex[HASH_HEX_DIGEST];
     char text[1024];
     int n = 0;
 
+    if (label_lineage_calibrated(l)) {
+        hash_digest_hex(&l->calibration, hex);
+        (void)snprintf(calibration, sizeof calibration, "calibration %s\n", hex);
+    }
     hash_digest_hex(&l->weights, weights);
     hash_digest_hex(&l->classes, classes);
     n = snprintf(text, sizeof text,
-                 "preceptor labels 1\nweights %s\npreprocessing %s\nprecision %s\nclasses %s\n"
+                 "preceptor labels 1\nweights %s\npreprocessing %s\nprecision %s\n%sclasses %s\n"
                  "top_k %d\n",
-                 weights, l->preprocessing, l->precision, classes, l->top_k);
+                 weights, l->preprocessing, l->precision, calibration, classes, l->top_k);
     assert(n > 0 && (size_t)n < sizeof text);
     hash_digest(text, (size_t)n, out);
 }

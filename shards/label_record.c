@@ -109,6 +109,40 @@ void label_record_meta(const struct label_lineage *l, const struct corpus_shard 
     *out = m;
 }
 
+enum rc label_record_audit_set(json_t *obj, const struct label_audit *a, struct err *e)
+{
+    if (a->images > 0 &&
+        json_object_set_new(obj, "audit",
+                            json_pack("{s:I, s:I, s:I}", "images", (json_int_t)a->images, "agree",
+                                      (json_int_t)a->agree, "difference",
+                                      (json_int_t)a->difference)) != 0) {
+        return mem_raise(e, "the audit of a label shard", 0);
+    }
+    return RC_OK;
+}
+
+enum rc label_record_audit_get(const json_t *obj, const char *path, struct label_audit *out,
+                               struct err *e)
+{
+    const json_t *audit = json_object_get(obj, "audit");
+    int64_t images = 0;
+    int64_t agree = 0;
+    int64_t difference = 0;
+    enum rc rc = RC_OK;
+
+    *out = (struct label_audit){0};
+    if (audit == NULL) {
+        return RC_OK;
+    }
+    if ((rc = label_record_int(audit, path, "images", 1, UINT32_MAX, &images, e)) != RC_OK ||
+        (rc = label_record_int(audit, path, "agree", 0, images, &agree, e)) != RC_OK ||
+        (rc = label_record_int(audit, path, "difference", 0, 1000000, &difference, e)) != RC_OK) {
+        return rc;
+    }
+    *out = (struct label_audit){(uint64_t)images, (uint64_t)agree, (uint64_t)difference};
+    return RC_OK;
+}
+
 enum rc label_record_meta_write(const struct label_meta *m, char **text, size_t *bytes,
                                 struct err *e)
 {
@@ -124,6 +158,10 @@ enum rc label_record_meta_write(const struct label_meta *m, char **text, size_t 
                      "lineage", lineage, "isa", m->isa, "shard", m->shard, "image_shard",
                      m->image_shard, "image_digest", image, "top_k", m->top_k, "n_classes",
                      m->n_classes, "labels", (json_int_t)m->labels);
+    if (root != NULL && label_record_audit_set(root, &m->audit, e) != RC_OK) {
+        json_decref(root);
+        return RC_NOMEM;
+    }
     n = root == NULL ? 0 : json_dumpb(root, NULL, 0, JSON_COMPACT | JSON_SORT_KEYS);
     buf = n == 0 ? NULL : mem_calloc(n + 1, 1);
     if (buf == NULL) {
@@ -188,7 +226,8 @@ static enum rc meta_members(const json_t *root, const char *path, struct label_m
         (rc = label_record_int(root, path, "n_classes", 1, LABEL_MAX_CLASSES, &classes, e)) !=
             RC_OK ||
         (rc = label_record_int(root, path, "top_k", 1, classes, &k, e)) != RC_OK ||
-        (rc = label_record_int(root, path, "labels", 0, UINT32_MAX, &labels, e)) != RC_OK) {
+        (rc = label_record_int(root, path, "labels", 0, UINT32_MAX, &labels, e)) != RC_OK ||
+        (rc = label_record_audit_get(root, path, &m->audit, e)) != RC_OK) {
         return rc;
     }
     m->shard = (int)shard;

@@ -34,6 +34,7 @@ struct label_meta {
     struct digest image_digest;
     int top_k, n_classes;
     uint64_t labels; /* 0 in a partial */
+    struct label_audit audit;
 };
 
 void label_record_meta(const struct label_lineage *l, const struct corpus_shard *image, int shard,
@@ -44,6 +45,12 @@ NODISCARD enum rc label_record_meta_write(const struct label_meta *m, char **tex
 /** RC_CORRUPT, naming path. */
 NODISCARD enum rc label_record_meta_parse(const void *text, size_t bytes, const char *path,
                                           struct label_meta *out, struct err *e);
+
+/** An audit as the member "audit" of a JSON object, and back: without that member there was none.
+ * RC_NOMEM; RC_CORRUPT, naming path. */
+NODISCARD enum rc label_record_audit_set(json_t *obj, const struct label_audit *a, struct err *e);
+NODISCARD enum rc label_record_audit_get(const json_t *obj, const char *path,
+                                         struct label_audit *out, struct err *e);
 
 /** Members of a JSON object within bounds: an integer in [min, max], a string that fits size bytes.
  * RC_CORRUPT names path and member. */

@@ -35,7 +35,9 @@ static enum rc store_lineage(struct label_store *s, const char *path, struct err
     }
     to->n_classes = (int)classes;
     to->top_k = (int)k;
-    return RC_OK;
+    return label_lineage_calibrated(to)
+               ? json_get_digest(l, path, "calibration", &to->calibration, e)
+               : RC_OK;
 }
 
 static enum rc store_classes(struct label_store *s, const char *path, struct err *e)
@@ -72,7 +74,8 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
         (rc = json_get_digest(obj, path, "digest", &out->digest, e)) != RC_OK ||
         (rc = label_record_text(obj, path, "isa", out->isa, sizeof out->isa, e)) != RC_OK ||
         (rc = label_record_int(obj, path, "summary_at", 0, bytes, &at, e)) != RC_OK ||
-        (rc = json_get_digest(obj, path, "summary_digest", &out->summary_digest, e)) != RC_OK) {
+        (rc = json_get_digest(obj, path, "summary_digest", &out->summary_digest, e)) != RC_OK ||
+        (rc = label_record_audit_get(obj, path, &out->audit, e)) != RC_OK) {
         return rc;
     }
     if (labels * (int64_t)sizeof(struct label_summary) > bytes - at) {
@@ -250,6 +253,27 @@ const struct label_shard *label_store_shard(const struct label_store *s, int i)
 {
     assert(i >= 0 && i < s->n_shards);
     return &s->shards[i];
+}
+
+void label_store_audit(const struct label_store *s, struct label_audit *out,
+                       const struct label_shard **worst)
+{
+    uint64_t difference = 0;
+
+    *out = (struct label_audit){0};
+    *worst = NULL;
+    for (int i = 0; i < s->n_shards; i++) {
+        const struct label_audit *a = &s->shards[i].audit;
+
+        out->images += a->images;
+        out->agree += a->agree;
+        difference += a->images * a->difference;
+        if (a->images > 0 &&
+            (*worst == NULL || label_audit_drift(a) > label_audit_drift(&(*worst)->audit))) {
+            *worst = &s->shards[i];
+        }
+    }
+    out->difference = out->images > 0 ? difference / out->images : 0;
 }
 
 int label_store_find(const struct label_store *s, int shard)

@@ -22,14 +22,28 @@ struct label_lineage {
     char model[64];             /* "resnetrs50" */
     char preprocessing[256];    /* image_eval_fingerprint */
     char precision[16];         /* "f32", "bf16", "int8" */
+    struct digest calibration;  /* int8: of the calibration (docs/FORMAT.md); else zeros */
     char isa[32];               /* device_info.isa: recorded, and part of each shard's record */
     struct digest classes;      /* class list */
     int n_classes;
     int top_k;                  /* n_classes for "all" */
 };
 
-/** SHA-256 of (weights, preprocessing, precision, classes, top_k) as FORMAT.md writes them. */
+/** SHA-256 of (weights, preprocessing, precision, calibration, classes, top_k) as FORMAT.md writes
+ * them. */
 void label_lineage_digest(const struct label_lineage *l, struct digest *out);
+/** Whether the lineage has a calibration: its precision is int8. */
+bool label_lineage_calibrated(const struct label_lineage *l);
+
+/** What a sample of a shard's labels was found to be, beside the same images' in f32. */
+struct label_audit {
+    uint64_t images;     /* 0: no audit */
+    uint64_t agree;      /* that have f32's best class */
+    uint64_t difference; /* millionths: of the best class's probability from f32's, the mean */
+};
+
+/** The larger of the share that does not agree and of the mean difference, in [0, 1]. */
+double label_audit_drift(const struct label_audit *a);
 
 /** One label, unpacked. */
 struct label {
@@ -71,6 +85,11 @@ uint64_t label_writer_count(const struct label_writer *w);
 NODISCARD enum rc label_writer_has(struct label_writer *w, const struct key128 *key, bool *has,
                                    struct err *e);
 /** Add labels (any order) and commit them in one transaction. */
+/** The best class and its probability of a committed label. RC_CORRUPT: it is not there (a bug). */
+NODISCARD enum rc label_writer_best(struct label_writer *w, const struct key128 *key, uint16_t *cls,
+                                    float *confidence, struct err *e);
+/** What the sealed shard will say of its audit. */
+void label_writer_audit(struct label_writer *w, const struct label_audit *a);
 NODISCARD enum rc label_writer_put(struct label_writer *w, const struct label *labels, int n,
                                    struct err *e);
 /** Rewrite in key order with the selection summary, sync, link to the final name (the first wins).
@@ -92,6 +111,7 @@ struct label_shard {
     char isa[32];
     uint64_t summary_at; /* where the summary's bytes stand in the file */
     struct digest summary_digest;
+    struct label_audit audit;
 };
 
 /** Enter sealed shards that are not in labels.json yet, after checking them (one process: rank 0);
@@ -112,6 +132,9 @@ const struct label_lineage *label_store_lineage(const struct label_store *s);
 void label_store_digest(const struct label_store *s, struct digest *out); /* lineage and shards */
 int label_store_shards(const struct label_store *s);
 const struct label_shard *label_store_shard(const struct label_store *s, int i);
+/** The audits of all shards as one; *worst: the shard of the largest drift, NULL when there is none. */
+void label_store_audit(const struct label_store *s, struct label_audit *out,
+                       const struct label_shard **worst);
 /** Index of the label shard of image shard number `shard`, or -1: not labeled. */
 int label_store_find(const struct label_store *s, int shard);
 /** Where the corpus was when shards were last entered (mem_free); NULL: it does not say. RC_NOMEM. */

@@ -23,6 +23,7 @@ static enum rc update_new_manifest(const struct label_lineage *l, const char *co
     char list[HASH_HEX_DIGEST];
     json_t *names = json_array();
     json_t *root = NULL;
+    char calibration[HASH_HEX_DIGEST];
 
     for (int i = 0; i < l->n_classes && names != NULL; i++) {
         if (json_array_append_new(names, json_string(classes[i])) != 0) {
@@ -36,6 +37,13 @@ static enum rc update_new_manifest(const struct label_lineage *l, const char *co
                      weights, "model", l->model, "preprocessing", l->preprocessing, "precision",
                      l->precision, "classes", list, "n_classes", l->n_classes, "top_k", l->top_k,
                      "classes", names, "shards");
+    hash_digest_hex(&l->calibration, calibration);
+    if (root != NULL && label_lineage_calibrated(l) &&
+        json_object_set_new(json_object_get(root, "lineage"), "calibration",
+                            json_string(calibration)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     *out = root;
     return update_json(root, e);
 }
@@ -153,6 +161,9 @@ static enum rc update_enter(const char *dir, int shard, const struct label_linea
                       (json_int_t)bytes, "digest", hex, "isa", u.meta.isa, "summary_at",
                       (json_int_t)u.summary_at, "summary_digest", summary_hex);
     rc = update_json(entry, e);
+    if (rc == RC_OK && (rc = label_record_audit_set(entry, &u.meta.audit, e)) != RC_OK) {
+        json_decref(entry);
+    }
     if (rc == RC_OK && json_array_insert_new(list, at, entry) != 0) {
         rc = update_json(NULL, e);
     }

@@ -312,6 +312,34 @@ enum rc label_writer_put(struct label_writer *w, const struct label *labels, int
     return rc;
 }
 
+enum rc label_writer_best(struct label_writer *w, const struct key128 *key, uint16_t *cls,
+                          float *confidence, struct err *e)
+{
+    struct lmdb_val v;
+    struct label l;
+    bool found = false;
+    const char *wrong = NULL;
+    enum rc rc = lmdb_file_get(w->file, LABEL_TABLE_LABELS, key->b, sizeof key->b, &v, &found, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    wrong = !found ? "it is not there"
+                   : label_record_parse(key->b, sizeof key->b, v.data, v.bytes, w->meta.top_k,
+                                        w->meta.n_classes, &l);
+    if (wrong != NULL) {
+        return err_raise(e, RC_CORRUPT, "a label of '%s' cannot be audited: %s", w->partial, wrong);
+    }
+    *cls = l.cls[0];
+    *confidence = l.confidence;
+    return RC_OK;
+}
+
+void label_writer_audit(struct label_writer *w, const struct label_audit *a)
+{
+    w->meta.audit = *a;
+}
+
 /* ---- sealing --------------------------------------------------------------------------------- */
 
 /* Copy the partial's labels in key order and keep their summary (expected entries). */

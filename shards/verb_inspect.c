@@ -284,6 +284,34 @@ static enum rc inspect_labels_sample(struct inspect *v, struct label_store *s, u
     return rc;
 }
 
+static enum rc inspect_calibration(struct inspect *v, const struct label_lineage *l, struct err *e)
+{
+    return label_lineage_calibrated(l) ? inspect_digest(v->facts, "calibration", &l->calibration, e)
+                                       : RC_OK;
+}
+
+/* What was found where labels were compared with f32's. */
+static enum rc inspect_audit(struct inspect *v, const struct label_store *s, struct err *e)
+{
+    const struct label_shard *worst = NULL;
+    struct label_audit a;
+    enum rc rc = RC_OK;
+
+    label_store_audit(s, &a, &worst);
+    if (worst == NULL) {
+        return RC_OK;
+    }
+    if ((rc = inspect_count(v->facts, "audited", a.images, e)) == RC_OK &&
+        (rc = inspect_set(v->facts, "audit_agreement",
+                          json_real((double)a.agree / (double)a.images), e)) == RC_OK &&
+        (rc = inspect_set(v->facts, "audit_difference", json_real((double)a.difference / 1e6),
+                          e)) == RC_OK &&
+        (rc = inspect_set(v->facts, "worst_shard", json_string(worst->name), e)) == RC_OK) {
+        rc = inspect_set(v->facts, "worst_drift", json_real(label_audit_drift(&worst->audit)), e);
+    }
+    return rc;
+}
+
 static enum rc inspect_labels(struct inspect *v, struct err *e)
 {
     struct label_store *s = NULL;
@@ -310,6 +338,7 @@ static enum rc inspect_labels(struct inspect *v, struct err *e)
         (rc = inspect_count(v->facts, "top_k", (uint64_t)l->top_k, e)) == RC_OK &&
         (rc = inspect_set(v->facts, "model", json_string(l->model), e)) == RC_OK &&
         (rc = inspect_set(v->facts, "precision", json_string(l->precision), e)) == RC_OK &&
+        (rc = inspect_calibration(v, l, e)) == RC_OK && (rc = inspect_audit(v, s, e)) == RC_OK &&
         (rc = inspect_set(v->facts, "preprocessing", json_string(l->preprocessing), e)) == RC_OK &&
         (rc = inspect_digest(v->facts, "weights", &l->weights, e)) == RC_OK &&
         (rc = inspect_digest(v->facts, "class_digest", &l->classes, e)) == RC_OK &&

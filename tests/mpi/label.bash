@@ -44,9 +44,10 @@ label_sums() {
     find "$1" -name 'labels-*.lmdb' -print0 | sort -z | xargs -0 sha256sum | cut -d ' ' -f 1
 }
 
-# no_leftovers DIR: nothing but sealed shards and the manifest.
+# no_leftovers DIR: nothing but sealed shards, the manifest and int8's calibration.
 no_leftovers() {
-    [ -z "$(find "$1" -type f ! -name 'labels-[0-9]*.lmdb' ! -name labels.json)" ] &&
+    [ -z "$(find "$1" -type f ! -name 'labels-[0-9]*.lmdb' ! -name labels.json \
+        ! -name 'calibration-*.json')" ] &&
         [ -z "$(find "$1" -name '*.tmp.*')" ]
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Labels are the same bits for any number of ranks and threads and any batch, in f32 and bf16.
+# Labels are the same bits for any number of ranks and threads and any batch, in f32, bf16 and int8.
 # shellcheck source=tests/mpi/mpi.bash
 . "$(dirname "$0")/mpi.bash"
 # shellcheck source=tests/mpi/label.bash
@@ -33,6 +33,24 @@ for precision in f32 bf16; do
         ok "$precision-bits-of-$n-ranks-$threads-threads-batch-$batch"
     done
 done
+
+# int8 in a short form: its calibration is made anew each time, by another number of decoders.
+if grep -q 'avx512_vnni\|avx_vnni' /proc/cpuinfo; then
+    first=$(label_with 1 1 32 int8)
+    label_sums "$first" >"$WORK/want"
+    [ "$(wc -l <"$WORK/want")" -eq "$SHARDS" ] || fail "int8: not every shard is labeled"
+    no_leftovers "$first" || fail "int8: temporary files are left"
+    for how in "2 2 7" "3 1 1"; do
+        read -r n threads batch <<<"$how"
+        label_sums "$(label_with "$n" "$threads" "$batch" int8)" >"$WORK/got"
+        cmp "$WORK/want" "$WORK/got" ||
+            fail "int8 labels of $n ranks, $threads threads, batch $batch are other bits"
+        ok "int8-bits-of-$n-ranks-$threads-threads-batch-$batch"
+    done
+    [ "$(find "$WORK" -name 'calibration-*.json' -exec sha256sum {} + | cut -d ' ' -f 1 |
+        sort -u | wc -l)" -eq 1 ] || fail "int8: calibrations differ"
+    ok calibrations-are-the-same-bits
+fi
 
 # A second run has nothing to do.
 again=$(label_with 1 1 32 f32)

@@ -194,6 +194,22 @@ static void the_lineage_digest_covers_all_that_labels_depend_on(void **state)
         label_lineage_digest(&l, &b);
         assert_memory_not_equal(&a, &b, sizeof a);
     }
+    base.calibration.b[5] ^= 1; /* only int8 has one */
+    label_lineage_digest(&base, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    (void)snprintf(base.precision, sizeof base.precision, "int8");
+    label_lineage_digest(&base, &a);
+    base.calibration.b[5] ^= 1;
+    label_lineage_digest(&base, &b);
+    assert_memory_not_equal(&a, &b, sizeof a);
+}
+
+static void drift_is_the_larger_of_the_two(void **state)
+{
+    (void)state;
+    assert_true(label_audit_drift(&(struct label_audit){0, 0, 0}) == 0);
+    assert_true(label_audit_drift(&(struct label_audit){4, 3, 1000}) == 0.25);
+    assert_true(label_audit_drift(&(struct label_audit){4, 4, 500000}) == 0.5);
 }
 
 static void a_record_with_any_flipped_bit_is_refused(void **state)
@@ -274,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_target_spreads_the_rest_and_sums_to_one),
         cmocka_unit_test(temperature_sharpens_and_zero_is_hard),
         cmocka_unit_test(the_lineage_digest_covers_all_that_labels_depend_on),
+        cmocka_unit_test(drift_is_the_larger_of_the_two),
         cmocka_unit_test(a_record_with_any_flipped_bit_is_refused),
         cmocka_unit_test(a_sealed_lie_is_refused),
     };
