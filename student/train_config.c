@@ -29,6 +29,7 @@ const struct opt train_opts[] = {
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON on standard output"},
     {"device", OPT_STR, AT(device), "auto", 0, 0, NULL, "NAME", "auto, cuda, cpu or ref"},
     {"collective", OPT_ENUM, AT(collective), "auto", 0, 0, "auto,mpi,nccl", "NAME", "what sums the gradients of all ranks: nccl in the memory of GPUs, mpi in that of the host; auto: nccl where it can"},
+    {"measure_engines", OPT_BOOL, AT(measure_engines), "true", 0, 0, NULL, NULL, "on a GPU: take the fastest of cuDNN's first engines for each convolution (measured once, then kept on disk), not the first"},
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of this host"},
     {"decoders", OPT_INT, AT(decoders), "0", 0, 1024, NULL, "N", "decoding threads of a rank; 0: as many as compute threads"},
 

@@ -20,7 +20,7 @@ struct train_config {
     /* where */
     char *recipe, *section, *out, *data, *unlabeled, *labels, *selection, *eval_data, *init, *device,
         *profile;
-    bool resume, replace_head, dry_run, json;
+    bool resume, replace_head, dry_run, json, measure_engines;
     int collective; /* enum coll_data */
     int64_t threads, decoders, dry_run_images, dry_run_classes;
     /* network */

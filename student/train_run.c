@@ -125,6 +125,7 @@ static enum rc run_trainer(struct run *r, struct err *e)
 
     rc = coll_agree(r->control, rc, e);
     if (rc == RC_OK) {
+        device_measure(r->dev, r->c->measure_engines);
         rc = coll_create_data(r->control, r->dev, (enum coll_data)r->c->collective, &r->data, e);
     }
     if (rc == RC_OK) {

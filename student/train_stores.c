@@ -162,7 +162,7 @@ static bool train_stores_is_where(const char *line)
         "recipe",    "section",   "out",      "data",      "unlabeled",  "labels",
         "selection", "eval_data", "init",     "resume",    "dry_run",    "json",
         "device",    "threads",   "decoders", "eval_size", "eval_every", "checkpoint_every",
-        "keep",      "log_every", "watchdog", "profile",   "collective"};
+        "keep",      "log_every", "watchdog", "profile",   "collective", "measure_engines"};
     size_t len = strcspn(line, ":");
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

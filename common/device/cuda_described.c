@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/device/cuda_impl.h"
 
@@ -223,6 +224,8 @@ enum rc cuda_described_create(const char *description, device_plan_fn *on_plan, 
                               struct device **out, struct err *e)
 {
     struct described *d = mem_calloc(1, sizeof *d);
+    struct digest digest;
+    char name[HASH_HEX_DIGEST];
     enum rc rc;
 
     if (d == NULL) {
@@ -231,7 +234,9 @@ enum rc cuda_described_create(const char *description, device_plan_fn *on_plan, 
     d->base.ops = &described_ops;
     d->on_plan = on_plan;
     d->ctx = ctx;
-    rc = cuda_planner_create(NULL, description, &d->planner, e);
+    hash_digest(description, strlen(description), &digest);
+    hash_digest_hex(&digest, name);
+    rc = cuda_planner_create(NULL, name, description, &d->planner, e);
     if (rc != RC_OK) {
         described_destroy(&d->base);
         return rc;

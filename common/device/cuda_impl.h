@@ -27,17 +27,25 @@ struct cuda_graph_info {
     bool tensor_core;
     bool fused;        /* the graph is more than the convolution */
     int configs;       /* that the heuristics offered */
+    double seconds;    /* of a run, where it was measured */
 };
 
+/** How long a run of g takes; false: it cannot be timed. */
+typedef bool cuda_time_fn(void *ctx, struct cuda_graph *g, const struct op_desc *op,
+                          double *seconds);
+
 /** stream: of the current device, and description NULL; or NULL, and description what cuDNN takes as
- * a device's properties (JSON). RC_LIB. */
-NODISCARD enum rc cuda_planner_create(struct CUstream_st *stream, const char *description,
-                                      struct cuda_planner **out, struct err *e);
+ * a device's properties (JSON). name: what tells its plans from those of other devices. RC_LIB. */
+NODISCARD enum rc cuda_planner_create(struct CUstream_st *stream, const char *name,
+                                      const char *description, struct cuda_planner **out,
+                                      struct err *e);
+/** From now on the fastest of the heuristics' first engines is taken; NULL: the first. */
+void cuda_planner_measure(struct cuda_planner *p, cuda_time_fn *time, void *ctx);
 void cuda_planner_destroy(struct cuda_planner *p);
 /** "cuDNN 9.19.0" */
 void cuda_planner_version(char *out, size_t size);
 
-/** Plan a convolution: the heuristics' first engine that fits the workspace and repeats its bits. Bias
+/** Plan a convolution, or read the plan that an earlier process left: the heuristics' first engine that fits the workspace and repeats its bits. Bias
  * and ReLU of OP_CONV are within where cuDNN can (f32 it fuses only by rounding to TF32: info.fused
  * is false, and a pass of our own follows); f32 gradients of bf16 always are.
  * RC_UNSUPPORTED: no engine; RC_LIB, RC_NOMEM. */
@@ -48,6 +56,17 @@ const struct cuda_graph_info *cuda_graph_info(const struct cuda_graph *g);
 /** in: x and w (OP_CONV), dy and w (BWD_DATA), x and dy (BWD_WEIGHTS); bias of a fused OP_CONV. */
 NODISCARD enum rc cuda_graph_run(struct cuda_graph *g, const void *in0, const void *in1,
                                  const void *bias, void *out, void *workspace, struct err *e);
+
+/* ---- cuda_cache.c ------------------------------------------------------------------------------ */
+
+/** Where plans are kept: PRECEPTOR_PLAN_CACHE (empty: nowhere), else preceptor/plans in the user's
+ * cache. On the heap; NULL: nowhere. */
+char *cuda_cache_folder(void);
+/** A plan's text (mem_free) and what is known of it; false: there is none of this key. */
+bool cuda_cache_read(const char *folder, const char *key, struct cuda_graph_info *info, char **text);
+/** Keep it. Failures are nobody's concern. */
+void cuda_cache_write(const char *folder, const char *key, const struct cuda_graph_info *info,
+                      const char *text);
 
 /* ---- cuda_described.c -------------------------------------------------------------------------- */
 

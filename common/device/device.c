@@ -145,6 +145,21 @@ void device_free(struct device *d, void *p)
     d->ops->free(d, p);
 }
 
+enum rc device_memory(struct device *d, size_t *free_bytes, size_t *total, struct err *e)
+{
+    if (d->ops->memory == NULL) {
+        return err_raise(e, RC_UNSUPPORTED, "device '%s' has no memory of its own", d->ops->name);
+    }
+    return d->ops->memory(d, free_bytes, total, e);
+}
+
+void device_measure(struct device *d, bool on)
+{
+    if (d->ops->measure != NULL) {
+        d->ops->measure(d, on);
+    }
+}
+
 enum rc device_alloc_host(struct device *d, size_t bytes, void **out, struct err *e)
 {
     return d->ops->alloc_host(d, bytes, out, e);

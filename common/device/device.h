@@ -213,6 +213,8 @@ int device_input_channels(const struct device *d, int c, enum dtype type);
 NODISCARD enum rc device_alloc(struct device *d, size_t bytes, const char *what, void **out,
                                struct err *e);
 void device_free(struct device *d, void *p);
+/** What a GPU has left, and in all. RC_UNSUPPORTED: its memory is the host's. */
+NODISCARD enum rc device_memory(struct device *d, size_t *free_bytes, size_t *total, struct err *e);
 /** Host memory that asynchronous copies can use (pinned). */
 NODISCARD enum rc device_alloc_host(struct device *d, size_t bytes, void **out, struct err *e);
 void device_free_host(struct device *d, void *p);
@@ -245,6 +247,11 @@ void *queue_stream(struct device *d, struct queue *q);
 NODISCARD enum rc plan_create(struct device *d, const struct op_desc *op, struct plan **out,
                               struct err *e);
 void plan_destroy(struct plan *p);
+
+/** Whether plans made from now on take the fastest engine, where there are several, instead of the
+ * library's first. Then bits may differ between two GPUs of a kind, but not between two runs of one
+ * whose plans are still on disk (docs/GPU.md). */
+void device_measure(struct device *d, bool on);
 
 /** Refresh the packed copy from f32 masters on the device: OP_CONV, OP_CONV_BWD_DATA, OP_CONV_Q.
  * weights (k, r, r, c_weights); bias (k) or NULL. scale (k) or NULL multiplies the weights of each

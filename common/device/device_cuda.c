@@ -5,8 +5,11 @@
 
 #include <cuda_runtime_api.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/device/cuda_impl.h"
+
+enum { TIMED_RUNS = 5 };
 
 struct cuda_device {
     struct device base;
@@ -99,6 +102,7 @@ static void cuda_destroy(struct device *device)
 static enum rc start(struct cuda_device *d, struct err *e)
 {
     struct device *base = &d->base;
+    char name[sizeof d->props.name + 64];
     enum rc rc = check(base, cudaSetDevice(d->ordinal), "cannot be used", e);
 
     if (rc == RC_OK) {
@@ -112,7 +116,9 @@ static enum rc start(struct cuda_device *d, struct err *e)
         rc = check(base, cudaStreamCreateWithFlags(&d->main, cudaStreamNonBlocking),
                    "cannot make a stream", e);
     }
-    return rc == RC_OK ? cuda_planner_create(d->main, NULL, &d->planner, e) : rc;
+    (void)snprintf(name, sizeof name, "%s, sm_%d%d, %d multiprocessors", d->props.name,
+                   d->props.major, d->props.minor, d->props.multiProcessorCount);
+    return rc == RC_OK ? cuda_planner_create(d->main, name, NULL, &d->planner, e) : rc;
 }
 
 static enum rc cuda_create(int threads, int local_rank, struct device **out, struct err *e)
@@ -204,6 +210,11 @@ static void cuda_free(struct device *d, void *p)
 {
     (void)d;
     (void)cudaFree(p); /* waits for what still uses it */
+}
+
+static enum rc cuda_memory(struct device *d, size_t *free_bytes, size_t *total, struct err *e)
+{
+    return check(d, cudaMemGetInfo(free_bytes, total), "its memory", e);
 }
 
 static enum rc cuda_alloc_host(struct device *d, size_t bytes, void **out, struct err *e)
@@ -410,6 +421,59 @@ static enum rc create_conv(struct cuda_device *d, struct cuda_plan *p, const str
     return rc == RC_OK ? need_scratch(d, scratch, e) : rc;
 }
 
+/* ---- measuring -------------------------------------------------------------------------------- */
+
+static bool run_timed(struct cuda_graph *g, void *const at[5], const struct cuda_device *d,
+                      int runs)
+{
+    for (int i = 0; i < runs; i++) {
+        if (cuda_graph_run(g, at[0], at[1], at[4], at[2], at[3], NULL) != RC_OK) {
+            return false;
+        }
+    }
+    return cudaStreamSynchronize(d->main) == cudaSuccess;
+}
+
+/* A graph on zeros in memory of its own. */
+static bool time_graph(void *ctx, struct cuda_graph *g, const struct op_desc *op, double *seconds)
+{
+    struct cuda_device *d = ctx;
+    const struct op_conv *o = &op->u.conv;
+    const size_t x = (size_t)o->n * (size_t)o->h * (size_t)o->w * (size_t)o->c;
+    const size_t y = output_rows(o) * (size_t)o->k, w = weight_count(o);
+    const size_t counts[3] = {op->kind == OP_CONV_BWD_DATA ? y : x,
+                              op->kind == OP_CONV_BWD_WEIGHTS ? y : w,
+                              op->kind == OP_CONV            ? y
+                              : op->kind == OP_CONV_BWD_DATA ? x
+                                                             : w};
+    const size_t bytes[5] = {counts[0] * sizeof(float), counts[1] * sizeof(float),
+                             counts[2] * sizeof(float), cuda_graph_info(g)->workspace + 1,
+                             (size_t)o->k * sizeof(float)};
+    void *at[5] = {NULL}; /* inputs, output, workspace, bias */
+    bool ok = true;
+
+    for (int i = 0; i < 5 && ok; i++) {
+        ok = cudaMalloc(&at[i], bytes[i]) == cudaSuccess &&
+             cudaMemsetAsync(at[i], 0, bytes[i], d->main) == cudaSuccess;
+    }
+    ok = ok && run_timed(g, at, d, 1);
+    *seconds = clock_now();
+    ok = ok && run_timed(g, at, d, TIMED_RUNS);
+    *seconds = (clock_now() - *seconds) / TIMED_RUNS;
+    for (int i = 0; i < 5; i++) {
+        (void)cudaFree(at[i]);
+    }
+    (void)cudaGetLastError();
+    return ok;
+}
+
+static void cuda_measure(struct device *device, bool on)
+{
+    struct cuda_device *d = (struct cuda_device *)device;
+
+    cuda_planner_measure(d->planner, on ? time_graph : NULL, d);
+}
+
 static enum rc cuda_plan_create(struct device *device, const struct op_desc *op, struct plan **out,
                                 struct err *e)
 {
@@ -515,6 +579,8 @@ const struct device_ops device_cuda_ops = {
     .input_channels = cuda_input_channels,
     .alloc = cuda_alloc,
     .free = cuda_free,
+    .memory = cuda_memory,
+    .measure = cuda_measure,
     .alloc_host = cuda_alloc_host,
     .free_host = cuda_free_host,
     .upload = cuda_upload,

@@ -20,6 +20,9 @@ struct device_ops {
 
     enum rc (*alloc)(struct device *d, size_t bytes, const char *what, void **out, struct err *e);
     void (*free)(struct device *d, void *p);
+    /* NULL: host memory; no engines to measure */
+    enum rc (*memory)(struct device *d, size_t *free_bytes, size_t *total, struct err *e);
+    void (*measure)(struct device *d, bool on);
     enum rc (*alloc_host)(struct device *d, size_t bytes, void **out, struct err *e);
     void (*free_host)(struct device *d, void *p);
     enum rc (*upload)(struct device *d, struct queue *q, void *dst, const void *src, size_t bytes,

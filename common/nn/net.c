@@ -126,6 +126,27 @@ static enum rc alloc_device(struct net *n, struct err *e)
     return rc;
 }
 
+/* The same, and where a GPU's memory runs out about how many images it has room for. */
+static enum rc alloc_device_or_say(struct net *n, struct err *e)
+{
+    struct err own = {0};
+    size_t before = 0, total = 0, need = n->graph.planned_bytes;
+    const bool known = device_memory(n->dev, &before, &total, NULL) == RC_OK;
+    const enum rc rc = alloc_device(n, &own);
+
+    if (rc == RC_OK) {
+        return RC_OK;
+    }
+    for (int i = 0; i < BUFFER_N; i++) {
+        need += n->graph.buffer_bytes[i];
+    }
+    if (rc != RC_NOMEM || !known) {
+        return err_raise(e, rc, "%s", own.msg);
+    }
+    return err_raise(e, rc, "%s; of the batch of %d about %d images fit", own.msg, n->config.batch,
+                     (int)((double)n->config.batch * (double)before / (double)need));
+}
+
 static enum rc alloc_host(struct net *n, struct err *e)
 {
     size_t nodes = (size_t)n->graph.n_nodes;
@@ -303,7 +324,7 @@ enum rc net_create_with(struct device *dev, const struct net_config *c, bool fus
     rc = create_plans(n, e);
     rc = rc != RC_OK ? rc : graph_plan_memory(&n->graph, e);
     rc = rc != RC_OK ? rc : alloc_host(n, e);
-    rc = rc != RC_OK ? rc : alloc_device(n, e);
+    rc = rc != RC_OK ? rc : alloc_device_or_say(n, e);
     rc = rc != RC_OK ? rc : fill_ones(n, e);
     rc = rc != RC_OK ? rc : find_watermarks(n, e);
     if (rc != RC_OK) {

@@ -2,8 +2,9 @@
  *
  * Work is late: a stream's thread runs what is queued only while the host waits for it, so a missing
  * sync or event shows. Device memory is closed to everyone (PROT_NONE) except while the host waits,
- * so host code that touches it dies; it starts as NaN; it ends at a closed page; what is never freed
- * ends the process with code 99, and freed memory is gone.
+ * so host code that touches it dies; it starts as NaN, and so does what a copy to the host will
+ * write; it ends at a closed page; what is never freed ends the process with code 99, and freed
+ * memory stays closed. misdeeds.sh shows that each of these is noticed.
  *
  * FAKE_CUDA_DEVICES=n   how many GPUs there are (1)
  * FAKE_CUDA_MEMORY=n    bytes of each (1 GiB)
@@ -20,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -33,12 +35,14 @@ struct block_of_memory {
     size_t map_bytes, bytes, slack;
 };
 
-enum : size_t { PAGE = 4096, ALIGN = 256 };
+enum : size_t { PAGE = 4096, ALIGN = 256, FREED_MAX = 2000 };
 enum : unsigned char { POISON = 0xff }; /* NaN in f32 and bf16 */
 
 std::mutex lock;
 std::condition_variable changed;
 std::map<char *, block_of_memory> memory;
+std::deque<block_of_memory> freed; /* the last ones: closed, and empty */
+struct sigaction before;
 std::vector<cudaStream_t> streams;
 size_t used;
 int waiting; /* host threads that wait */
@@ -176,7 +180,40 @@ bool known(cudaStream_t s)
     return false;
 }
 
+/* Of a touch of closed memory: whose it is. No lock: the process ends. */
+void on_fault(int, siginfo_t *info, void *)
+{
+    const char *at = static_cast<const char *>(info->si_addr);
+    const char *what = nullptr;
+
+    for (auto &m : memory) {
+        if (at >= m.second.map && at < m.second.map + m.second.map_bytes) {
+            what = at >= m.first && at < m.first + m.second.bytes
+                       ? "device memory was touched by the host, or by work that nobody waits for"
+                       : "device memory was touched beyond its end";
+        }
+    }
+    for (const block_of_memory &m : freed) {
+        if (at >= m.map && at < m.map + m.map_bytes) {
+            what = "device memory was touched after it was freed";
+        }
+    }
+    if (what != nullptr) {
+        die(what);
+    }
+    sigaction(SIGSEGV, &before, nullptr); /* not ours: again, as it would have been */
+}
+
 struct at_exit {
+    at_exit()
+    {
+        struct sigaction ours = {};
+
+        ours.sa_sigaction = on_fault;
+        ours.sa_flags = SA_SIGINFO | SA_NODEFER;
+        sigaction(SIGSEGV, &ours, &before);
+    }
+
     ~at_exit()
     {
         if (!memory.empty()) {
@@ -493,7 +530,15 @@ cudaError_t cudaFree(void *p)
         }
     }
     used -= at->second.bytes;
-    munmap(at->second.map, at->second.map_bytes);
+    madvise(at->second.map, at->second.map_bytes, MADV_DONTNEED);
+    if (mprotect(at->second.map, at->second.map_bytes, PROT_NONE) != 0) {
+        die("mprotect failed");
+    }
+    freed.push_back(at->second);
+    if (freed.size() > FREED_MAX) {
+        munmap(freed.front().map, freed.front().map_bytes);
+        freed.pop_front();
+    }
     memory.erase(at);
     close_when_idle();
     return cudaSuccess;
@@ -511,9 +556,12 @@ cudaError_t cudaFreeHost(void *p)
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t s)
 {
+    if (kind == cudaMemcpyDeviceToHost) {
+        memset(dst, POISON, bytes); /* who reads it too early finds no old values that look right */
+    }
     return fake_enqueue(s, [=]() { memcpy(dst, src, bytes); }) ? cudaSuccess
                                                                 : fail(cudaErrorDevicesUnavailable);
 }

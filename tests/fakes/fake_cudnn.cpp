@@ -439,13 +439,51 @@ size_t workspace_of(const descriptor *plan)
     return (size_t)bytes;
 }
 
+/* A recorded graph as text and back: what stands for a plan in another process. */
+std::string text_of(const descriptor *plan)
+{
+    std::string text = "fake plan ";
+    char two[3];
+
+    for (const operation &o : *plan->code) {
+        const auto *bytes = reinterpret_cast<const unsigned char *>(&o);
+
+        for (size_t i = 0; i < sizeof o; i++) {
+            snprintf(two, sizeof two, "%02x", bytes[i]);
+            text += two;
+        }
+    }
+    return text;
+}
+
+std::shared_ptr<program> code_of(const std::string &text)
+{
+    auto code = std::make_shared<program>();
+    size_t at = strlen("fake plan "), each = 2 * sizeof(operation);
+
+    if (text.compare(0, at, "fake plan ") != 0 || text.size() == at ||
+        (text.size() - at) % each != 0) {
+        return nullptr;
+    }
+    for (; at < text.size(); at += each) {
+        operation o = {};
+        auto *bytes = reinterpret_cast<unsigned char *>(&o);
+
+        for (size_t i = 0; i < sizeof o; i++) {
+            bytes[i] = (unsigned char)strtoul(text.substr(at + 2 * i, 2).c_str(), nullptr, 16);
+        }
+        code->push_back(o);
+    }
+    return code;
+}
+
 cudnnStatus_t refuse(const char *text)
 {
     why = text;
     return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* What the real library would answer, where there is none: one engine for every graph. */
+/* What the real library would answer, where there is none: two engines for every graph, alike. */
 cudnnStatus_t answer(descriptor *d, cudnnBackendAttributeName_t name, i64 max, i64 *n, void *out)
 {
     i64 number = 1, bytes = WORKSPACE;
@@ -456,10 +494,17 @@ cudnnStatus_t answer(descriptor *d, cudnnBackendAttributeName_t name, i64 max, i
     switch ((int)name) {
     case CUDNN_ATTR_ENGINEHEUR_RESULTS:
         /* f32 is fused only by engines that round it, as in the real library */
-        *n = !narrow && d->code->size() > 1 ? 0 : 1;
+        *n = !narrow && d->code->size() > 1 ? 0 : 2;
         return CUDNN_STATUS_SUCCESS;
     case CUDNN_ATTR_ENGINECFG_ENGINE:
         return CUDNN_STATUS_SUCCESS;
+    case CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION: {
+        std::string text = text_of(d);
+
+        *n = (i64)text.size() + 1;
+        memcpy(out, text.c_str(), max >= *n ? (size_t)*n : 0);
+        return CUDNN_STATUS_SUCCESS;
+    }
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
         memcpy(out, &number, sizeof number);
         return CUDNN_STATUS_SUCCESS;
@@ -544,7 +589,8 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t p, cudnnBackendA
     static const std::map<int, size_t> sizes = {
         {CUDNN_TYPE_HANDLE, sizeof(void *)},   {CUDNN_TYPE_DATA_TYPE, 4},
         {CUDNN_TYPE_BOOLEAN, sizeof(bool)},    {CUDNN_TYPE_INT64, 8},
-        {CUDNN_TYPE_FLOAT, 4},                 {CUDNN_TYPE_VOID_PTR, sizeof(void *)},
+        {CUDNN_TYPE_FLOAT, 4},                 {CUDNN_TYPE_CHAR, 1},
+                       {CUDNN_TYPE_VOID_PTR, sizeof(void *)},
         {CUDNN_TYPE_CONVOLUTION_MODE, 4},      {CUDNN_TYPE_HEUR_MODE, 4},
         {CUDNN_TYPE_POINTWISE_MODE, 4},        {CUDNN_TYPE_BACKEND_DESCRIPTOR, sizeof(void *)}};
     auto size = sizes.find(type);
@@ -586,7 +632,14 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t p)
                                                    nullptr))
                       ->code;
     }
-    if (d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+    auto text = d->attributes.find(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION);
+
+    if (text != d->attributes.end()) {
+        d->code = code_of(std::string(text->second.data()));
+        if (d->code == nullptr) {
+            return refuse("a text that is no plan of this fake");
+        }
+    } else if (d->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
         d->code = of(one<cudnnBackendDescriptor_t>(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
                                                    nullptr))
                       ->code;
@@ -611,6 +664,9 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const p,
     std::vector<cudnnBackendDescriptor_t> inner;
     cudnnStatus_t s = CUDNN_STATUS_SUCCESS;
 
+    if ((int)name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION && d->real != nullptr) {
+        return refuse("this fake keeps no plan of the real library");
+    }
     if (type != CUDNN_TYPE_BACKEND_DESCRIPTOR) {
         return d->real != nullptr ? real().get(d->real, name, type, max, n, out)
                                   : answer(d, name, max, n, out);

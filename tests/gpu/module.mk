@@ -20,7 +20,7 @@ $(FAKE_LIBCUDA): tests/fakes/libcuda.c
 
 # The unit tests of the device and the network again, as programs in which CUDA's runtime and cuDNN
 # are the fakes and our kernels are compiled for the host; all else is what the program is made of.
-FAKES    := $(patsubst %,$(B)/tests/fakes/%.o,fake_cudart fake_cudnn cuda_kernels)
+FAKES    := $(patsubst %,$(B)/tests/fakes/%.o,fake_cudart fake_cudnn $(CUDA_KERNELS))
 ifeq ($(HAVE_NCCL),1)
 FAKES    += $(B)/tests/fakes/fake_nccl.o
 # The program looks NCCL up when it runs: it finds the fake in itself.
@@ -37,9 +37,10 @@ $(B)/tests/fakes/%.o: tests/fakes/%.cpp tests/fakes/cuda_host.hpp
 	@mkdir -p $(@D)
 	@echo "  CXX $*"
 	$(Q)$(CXX_OF) $(CXXFLAGS) -c -o $@ $<
-$(B)/tests/fakes/cuda_kernels.o: common/device/cuda_kernels.cu tests/fakes/cuda_host.hpp common/device/cuda_impl.h
+$(CUDA_KERNELS:%=$(B)/tests/fakes/%.o): $(B)/tests/fakes/%.o: common/device/%.cu \
+    common/device/cuda_kernels.cuh tests/fakes/cuda_host.hpp common/device/cuda_impl.h
 	@mkdir -p $(@D)
-	@echo "  CXX cuda_kernels (for the host)"
+	@echo "  CXX $* (for the host)"
 	$(Q)$(CXX_OF) $(CXXFLAGS) -x c++ -c -o $@ $<
 
 DOUBLE_DIRS := common/train common/nn common/device common/coll common/base
@@ -52,6 +53,17 @@ $(DOUBLES) $(ON_CUDA): $(B)/tests/gpu/%: tests/%.c $(FAKES) $(DOUBLE_LIBS)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(DOUBLE_MORE) $(FAKES) \
 	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
 	    $(common/base_LIBS) $(common/train_LIBS) -lcmocka $(FAKES_LD) -lstdc++ -ldl -lm
+
+# What the fakes must notice, done on purpose.
+MISDEEDS := $(B)/tests/gpu/misdeeds
+$(MISDEEDS): tests/gpu/misdeeds.cpp $(FAKES) $(DOUBLE_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD gpu/misdeeds"
+	$(Q)$(CXX_OF) $(CXXFLAGS) -DHAVE_NCCL=$(HAVE_NCCL) -MMD -MP -MF $@.d -o $@ $< $(FAKES) \
+	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
+	    $(common/base_LIBS) $(common/train_LIBS) $(FAKES_LD) -ldl -lm
+GPU_TESTS += $(MISDEEDS)
+-include $(MISDEEDS).d
 
 # The whole program on the fakes.
 GPU_PROG := $(B)/tests/gpu/preceptor

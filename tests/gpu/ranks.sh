@@ -12,6 +12,7 @@ PRECEPTOR=$program
 . "$(dirname "$0")/../mpi/mpi.bash"
 # shellcheck source=tests/mpi/label.bash
 . "$(dirname "$0")/../mpi/label.bash"
+export PRECEPTOR_PLAN_CACHE=$WORK/plans
 export FAKE_CUDA_DEVICES=2
 LIMIT=400
 make_corpora

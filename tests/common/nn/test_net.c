@@ -367,9 +367,10 @@ static enum rc copy_bucket(void *ctx, size_t from, size_t to, struct err *e)
 {
     struct watched *w = ctx;
 
-    (void)e;
+    enum rc rc = device_sync(w->f->dev, NULL, e); /* it is complete once what is queued has run */
+
     memcpy(w->copy + from, w->f->grads + from, (to - from) * sizeof(float));
-    return RC_OK;
+    return rc;
 }
 
 static void a_bucket_is_called_for_when_it_is_complete(void **state)
