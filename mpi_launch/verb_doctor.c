@@ -93,6 +93,18 @@ static void doctor_devices(struct doctor_rows *rows)
     }
 }
 
+/* Of use to GPUs alone: without it their gradients go through the host's memory. */
+static void doctor_nccl(struct doctor_rows *rows)
+{
+    struct probe *p = doctor_row(rows, "nccl");
+    struct err e = {0};
+
+    if (coll_nccl_version(p->value, sizeof p->value, &e) != RC_OK) {
+        (void)snprintf(p->value, sizeof p->value, "not here");
+        (void)snprintf(p->advice, sizeof p->advice, "%.300s: gradients of GPUs go by MPI", e.msg);
+    }
+}
+
 static void doctor_ranks(struct doctor_rows *rows, const struct coll *control)
 {
     struct probe *p = doctor_row(rows, "ranks");
@@ -128,6 +140,7 @@ static void doctor_examine(struct doctor_rows *rows, const struct coll *control,
     probe_cores(doctor_row(rows, "cores"));
     probe_memory(doctor_row(rows, "memory"));
     doctor_devices(rows);
+    doctor_nccl(rows);
     probe_mpirun(doctor_row(rows, "mpirun"));
     doctor_ranks(rows, control);
     probe_shared_memory(doctor_row(rows, "shared memory"));

@@ -41,6 +41,13 @@ enum rc coll_nccl_create(struct coll *control, struct device *dev, struct coll *
     (void)out;
     return err_raise(e, RC_UNSUPPORTED, "this program was built without NCCL");
 }
+
+enum rc coll_nccl_version(char *out, size_t size, struct err *e)
+{
+    (void)out;
+    (void)size;
+    return err_raise(e, RC_UNSUPPORTED, "this program was built without NCCL");
+}
 #endif
 
 enum rc coll_create_data(struct coll *control, struct device *dev, enum coll_data which,

@@ -38,6 +38,8 @@ NODISCARD enum rc coll_dup(struct coll *c, struct coll **out, struct err *e);
  * start. Where one rank fails all do, each with the guilty one's sentence (coll_agree). */
 NODISCARD enum rc coll_nccl_create(struct coll *control, struct device *dev, struct coll **out,
                                    struct err *e);
+/** "NCCL 2.28.9". RC_UNSUPPORTED, RC_LIB as above. */
+NODISCARD enum rc coll_nccl_version(char *out, size_t size, struct err *e);
 /** The data instance of ranks that compute on dev. AUTO: NCCL where every rank has a GPU and NCCL,
  * else MPI with a sentence in the log. Collective. */
 enum coll_data { COLL_DATA_AUTO, COLL_DATA_MPI, COLL_DATA_NCCL };

@@ -114,6 +114,19 @@ static enum rc load(struct nccl_api *api, struct err *e)
     return RC_OK;
 }
 
+enum rc coll_nccl_version(char *out, size_t size, struct err *e)
+{
+    struct nccl_api api;
+    int v = 0;
+    enum rc rc = load(&api, e);
+
+    if (rc == RC_OK) {
+        (void)api.get_version(&v);
+        (void)snprintf(out, size, "NCCL %d.%d.%d", v / 10000, v / 100 % 100, v % 100);
+    }
+    return rc;
+}
+
 static enum rc raise_nccl(const struct coll_nccl *m, ncclResult_t r, const char *what,
                           struct err *e)
 {

@@ -45,7 +45,8 @@ void cuda_planner_destroy(struct cuda_planner *p);
 /** "cuDNN 9.19.0" */
 void cuda_planner_version(char *out, size_t size);
 
-/** Plan a convolution, or read the plan that an earlier process left: the heuristics' first engine that fits the workspace and repeats its bits. Bias
+/** Plan a convolution, or read the plan that an earlier process left: the heuristics' first engine (or
+ * the fastest of the first, where it is measured) that fits the workspace and repeats its bits. Bias
  * and ReLU of OP_CONV are within where cuDNN can (f32 it fuses only by rounding to TF32: info.fused
  * is false, and a pass of our own follows); f32 gradients of bf16 always are.
  * RC_UNSUPPORTED: no engine; RC_LIB, RC_NOMEM. */

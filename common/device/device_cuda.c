@@ -3,23 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <cuda_runtime_api.h>
-
-#include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/device/cuda_impl.h"
-
-enum { TIMED_RUNS = 5 };
-
-struct cuda_device {
-    struct device base;
-    int ordinal;
-    struct cudaDeviceProp props;
-    cudaStream_t main;
-    struct cuda_planner *planner;
-    void *scratch; /* shared by the plans: cuDNN's workspace, sums, f32 gradients of weights */
-    size_t scratch_bytes;
-};
+#include "common/device/cuda_device_impl.h"
 
 struct queue {
     cudaStream_t stream;
@@ -375,16 +360,6 @@ static enum rc need_scratch(struct cuda_device *d, size_t bytes, struct err *e)
     return rc;
 }
 
-static size_t weight_count(const struct op_conv *o)
-{
-    return (size_t)o->k * (size_t)o->r * (size_t)o->r * (size_t)o->c;
-}
-
-static size_t output_rows(const struct op_conv *o)
-{
-    return (size_t)o->n * (size_t)device_op_conv_out(o, o->h) * (size_t)device_op_conv_out(o, o->w);
-}
-
 static size_t round_up(size_t n)
 {
     return (n + 255) / 256 * 256;
@@ -394,7 +369,7 @@ static enum rc create_conv(struct cuda_device *d, struct cuda_plan *p, const str
                            struct err *e)
 {
     const struct op_conv *o = &op->u.conv;
-    size_t bytes = weight_count(o) * dtype_size(o->type), scratch;
+    size_t bytes = cuda_time_weights(o) * dtype_size(o->type), scratch;
     void *bias = NULL;
     const struct cuda_graph_info *info;
     enum rc rc = cuda_graph_create(d->planner, op, &p->graph, e);
@@ -407,8 +382,8 @@ static enum rc create_conv(struct cuda_device *d, struct cuda_plan *p, const str
                    info->tensor_core ? " tensor cores" : "");
     p->workspace = scratch = round_up(info->workspace);
     if (op->kind == OP_CONV_BWD_WEIGHTS) {
-        scratch += round_up(weight_count(o) * sizeof(float));
-        scratch += cuda_kernels_bias_scratch_bytes(o, output_rows(o));
+        scratch += round_up(cuda_time_weights(o) * sizeof(float));
+        scratch += cuda_kernels_bias_scratch_bytes(o, cuda_time_rows(o));
         return need_scratch(d, scratch, e);
     }
     rc = cuda_alloc(&d->base, bytes, "weights of a convolution", &p->weights, e);
@@ -421,57 +396,11 @@ static enum rc create_conv(struct cuda_device *d, struct cuda_plan *p, const str
     return rc == RC_OK ? need_scratch(d, scratch, e) : rc;
 }
 
-/* ---- measuring -------------------------------------------------------------------------------- */
-
-static bool run_timed(struct cuda_graph *g, void *const at[5], const struct cuda_device *d,
-                      int runs)
-{
-    for (int i = 0; i < runs; i++) {
-        if (cuda_graph_run(g, at[0], at[1], at[4], at[2], at[3], NULL) != RC_OK) {
-            return false;
-        }
-    }
-    return cudaStreamSynchronize(d->main) == cudaSuccess;
-}
-
-/* A graph on zeros in memory of its own. */
-static bool time_graph(void *ctx, struct cuda_graph *g, const struct op_desc *op, double *seconds)
-{
-    struct cuda_device *d = ctx;
-    const struct op_conv *o = &op->u.conv;
-    const size_t x = (size_t)o->n * (size_t)o->h * (size_t)o->w * (size_t)o->c;
-    const size_t y = output_rows(o) * (size_t)o->k, w = weight_count(o);
-    const size_t counts[3] = {op->kind == OP_CONV_BWD_DATA ? y : x,
-                              op->kind == OP_CONV_BWD_WEIGHTS ? y : w,
-                              op->kind == OP_CONV            ? y
-                              : op->kind == OP_CONV_BWD_DATA ? x
-                                                             : w};
-    const size_t bytes[5] = {counts[0] * sizeof(float), counts[1] * sizeof(float),
-                             counts[2] * sizeof(float), cuda_graph_info(g)->workspace + 1,
-                             (size_t)o->k * sizeof(float)};
-    void *at[5] = {NULL}; /* inputs, output, workspace, bias */
-    bool ok = true;
-
-    for (int i = 0; i < 5 && ok; i++) {
-        ok = cudaMalloc(&at[i], bytes[i]) == cudaSuccess &&
-             cudaMemsetAsync(at[i], 0, bytes[i], d->main) == cudaSuccess;
-    }
-    ok = ok && run_timed(g, at, d, 1);
-    *seconds = clock_now();
-    ok = ok && run_timed(g, at, d, TIMED_RUNS);
-    *seconds = (clock_now() - *seconds) / TIMED_RUNS;
-    for (int i = 0; i < 5; i++) {
-        (void)cudaFree(at[i]);
-    }
-    (void)cudaGetLastError();
-    return ok;
-}
-
 static void cuda_measure(struct device *device, bool on)
 {
     struct cuda_device *d = (struct cuda_device *)device;
 
-    cuda_planner_measure(d->planner, on ? time_graph : NULL, d);
+    cuda_planner_measure(d->planner, on ? cuda_time_graph : NULL, d);
 }
 
 static enum rc cuda_plan_create(struct device *device, const struct op_desc *op, struct plan **out,
@@ -524,7 +453,7 @@ static enum rc run_weights(struct cuda_plan *p, void *const args[], struct err *
     const struct cuda_device *d = cuda_of(device);
     const struct op_conv *o = &p->base.op.u.conv;
     char *dw = (char *)d->scratch + p->workspace;
-    char *sums = dw + round_up(weight_count(o) * sizeof(float));
+    char *sums = dw + round_up(cuda_time_weights(o) * sizeof(float));
     cudaError_t s;
     enum rc rc = cuda_graph_run(p->graph, args[0], args[1], NULL, dw, d->scratch, e);
 
@@ -533,7 +462,8 @@ static enum rc run_weights(struct cuda_plan *p, void *const args[], struct err *
     }
     s = (cudaError_t)cuda_kernels_add_weights(o, (const float *)dw, args[2], d->main);
     if (s == cudaSuccess && o->with_bias) {
-        s = (cudaError_t)cuda_kernels_add_bias(o, output_rows(o), args[1], args[3], sums, d->main);
+        s = (cudaError_t)cuda_kernels_add_bias(o, cuda_time_rows(o), args[1], args[3], sums,
+                                               d->main);
     }
     return check(device, s, p->base.describe, e);
 }
@@ -548,9 +478,9 @@ static enum rc run_forward(struct cuda_plan *p, void *const args[], struct err *
     if (rc != RC_OK || cuda_graph_info(p->graph)->fused || !(o->with_bias || o->relu)) {
         return rc;
     }
-    return check(device,
-                 (cudaError_t)cuda_kernels_bias_act(o, output_rows(o), p->bias, args[1], d->main),
-                 p->base.describe, e);
+    return check(
+        device, (cudaError_t)cuda_kernels_bias_act(o, cuda_time_rows(o), p->bias, args[1], d->main),
+        p->base.describe, e);
 }
 
 static enum rc cuda_plan_run(struct plan *plan, void *const args[], struct err *e)

@@ -17,13 +17,14 @@ $(B)/common/device/device.o: CPPFLAGS += -DHAVE_CUDA=$(HAVE_CUDA)
 $(B)/common/device/device.o: $(B)/have_cuda_$(HAVE_CUDA)
 
 ifeq ($(HAVE_CUDA),1)
-common/device_SRC  += cuda_cache.c cuda_desc.c cuda_described.c cuda_engine.c cuda_graph.c device_cuda.c
+common/device_SRC  += cuda_cache.c cuda_desc.c cuda_described.c cuda_engine.c cuda_graph.c cuda_time.c \
+                      device_cuda.c
 CUDA_KERNELS := cuda_conv cuda_kernels cuda_loss cuda_map cuda_norm cuda_pool
 common/device_OBJS := $(CUDA_KERNELS:%=$(BUILD)/cuda/%.o)
 # Never libcuda: a machine without a driver must be able to start the program.
 common/device_LIBS += -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudnn -lcudart
 $(B)/common/device/cuda_desc.o $(B)/common/device/cuda_engine.o $(B)/common/device/cuda_graph.o \
-    $(B)/common/device/device_cuda.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
+    $(B)/common/device/cuda_time.o $(B)/common/device/device_cuda.o: CPPFLAGS += -isystem $(CUDA_HOME)/include
 
 # The same objects for every mode. The options let a C program link it without libstdc++.
 CUDA_ARCHS := 80 90 100 120

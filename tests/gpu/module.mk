@@ -28,7 +28,8 @@ FAKES_LD := -Wl,--wrap=dlopen -Wl,--export-dynamic-symbol='nccl*' -lrt
 endif
 DOUBLES  := $(patsubst tests/%.c,$(B)/tests/gpu/%,$(wildcard tests/common/device/test_*.c))
 # These ask for the cpu backend by name, and get cuda.
-ON_CUDA  := $(patsubst %,$(B)/tests/gpu/common/%,nn/test_net nn/test_net_golden train/test_trainer)
+ON_CUDA  := $(patsubst %,$(B)/tests/gpu/common/%,nn/test_net nn/test_net_golden train/test_trainer \
+              train/test_trainer_golden)
 CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -isystem $(CUDA_HOME)/include \
             $(OPT_$(MODE)) -ffp-contract=off -pthread
 CXX_OF   := $(if $(findstring clang,$(CC)),clang++,g++)
@@ -53,6 +54,25 @@ $(DOUBLES) $(ON_CUDA): $(B)/tests/gpu/%: tests/%.c $(FAKES) $(DOUBLE_LIBS)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(DOUBLE_MORE) $(FAKES) \
 	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
 	    $(common/base_LIBS) $(common/train_LIBS) -lcmocka $(FAKES_LD) -lstdc++ -ldl -lm
+
+# How fast it is, on the fakes; and what first-contact.sh runs on a real GPU.
+GPU_SPEED := $(B)/tests/gpu/gpu/speed
+$(GPU_SPEED): tests/gpu/speed.c tests/bench/bench.h $(FAKES) $(DOUBLE_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD gpu/speed"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FAKES) \
+	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
+	    $(common/base_LIBS) $(common/train_LIBS) $(FAKES_LD) -lstdc++ -ldl -lm
+ON_GPU := $(patsubst %,$(B)/tests/on_gpu/%,gpu/speed common/nn/test_net_golden \
+            common/train/test_trainer common/train/test_trainer_golden)
+$(ON_GPU): $(B)/tests/on_gpu/%: tests/%.c $(B)/tests/fakes/on_cuda.o $(PROG_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST-LD on_gpu/$*"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< -Wl,--wrap=device_create \
+	    $(B)/tests/fakes/on_cuda.o -Wl,--start-group $(PROG_LIBS) -Wl,--end-group $(LDFLAGS) \
+	    $(call libs,mpi_launch) -lcmocka -lm
+GPU_TESTS += $(GPU_SPEED) $(ON_GPU)
+-include $(GPU_SPEED).d $(ON_GPU:%=%.d)
 
 # What the fakes must notice, done on purpose.
 MISDEEDS := $(B)/tests/gpu/misdeeds

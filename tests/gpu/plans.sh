@@ -5,7 +5,7 @@
 set -u
 plans=$BUILD_DIR/tests/gpu/plans
 build=${BUILD_DIR%/*}
-logs=$build/cuda/cuda_*.o.log
+mapfile -t logs < <(find "$build/cuda" -name 'cuda_*.o.log')
 if [ ! -x "$plans" ]; then
     echo "skip plans: no CUDA toolkit: built without the cuda backend"
     exit 0
@@ -62,7 +62,7 @@ awk -v allowed=tests/gpu/spills.txt '
         }
         bytes = 0
     }
-    END { for (a in n) print n[a] " " a >"/dev/stderr" }' $logs >"$TMP/spills" 2>"$TMP/counts"
+    END { for (a in n) print n[a] " " a >"/dev/stderr" }' "${logs[@]}" >"$TMP/spills" 2>"$TMP/counts"
 if [ "$(grep -cE ' sm_(80|90|100|120)$' "$TMP/counts")" -eq 4 ] && [ ! -s "$TMP/spills" ] &&
     [ "$(awk '{ print $1 }' "$TMP/counts" | sort -u | wc -l)" -eq 1 ]; then
     echo "ok kernels-compile-for-sm_80-90-100-120-without-spills"
