@@ -68,6 +68,7 @@ static const struct generation generations[] = {
 
 struct gpu {
     const char *name;
+    char library[64];
     double memory;
     double flops, bandwidth; /* a second */
 };
@@ -188,8 +189,8 @@ static void plan_print(const struct plan_config *c, const struct gpu *gpu, const
                    (double)row->choice.workspace / (1 << 20));
         }
     }
-    printf("%s, %s, batch %lld, %s\n", gpu->name, c->model, (long long)c->batch,
-           c->training ? "a training step" : "a pass of inference");
+    printf("%s, %s, batch %lld, %s, planned by %s\n", gpu->name, c->model, (long long)c->batch,
+           c->training ? "a training step" : "a pass of inference", gpu->library);
     printf("memory         activations %.2f GiB, packed weights %.3f GiB, workspace %.3f GiB",
            (double)s->memory.activations / gib, (double)s->memory.weights / gib,
            s->workspace / gib);
@@ -218,9 +219,10 @@ static enum rc plan_print_json(const struct plan_config *c, const struct gpu *gp
                                   (int)row->choice.tensor_core));
         }
     }
-    o = json_pack("{s:s,s:s,s:I,s:b,s:I,s:I,s:f,s:f,s:I,s:f,s:f,s:o}", "device", gpu->name, "model",
-                  c->model, "batch", (json_int_t)c->batch, "training", (int)c->training,
-                  "activation_bytes", (json_int_t)s->memory.activations, "packed_weight_bytes",
+    o = json_pack("{s:s,s:s,s:s,s:I,s:b,s:I,s:I,s:f,s:f,s:I,s:f,s:f,s:o}", "device", gpu->name,
+                  "library", gpu->library, "model", c->model, "batch", (json_int_t)c->batch,
+                  "training", (int)c->training, "activation_bytes",
+                  (json_int_t)s->memory.activations, "packed_weight_bytes",
                   (json_int_t)s->memory.weights, "state_bytes", s->state, "workspace_bytes",
                   s->workspace, "largest_batch_estimate", (json_int_t)s->largest_batch, "flops",
                   s->flops, "seconds_at_least_estimate", s->seconds, "layers", layers);
@@ -276,6 +278,10 @@ static enum rc plan_work(const struct plan_config *c, struct err *e)
         rc = mem_raise(e, "the list of plans", rows.n * sizeof *rows.rows);
     }
     if (rc == RC_OK) {
+        struct device_info info;
+
+        device_describe(dev, &info);
+        (void)snprintf(gpu.library, sizeof gpu.library, "%s", info.library);
         plan_add_up(c, &gpu, net, &rows, &sum);
         if (c->json) {
             rc = plan_print_json(c, &gpu, net, &rows, &sum, e);

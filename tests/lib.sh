@@ -9,6 +9,7 @@ export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_base_warn_component_unused=0
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
 export OMP_WAIT_POLICY=passive
+export PRECEPTOR_PLAN_CACHE= # no test writes into the user's cache
 
 lint_dir=$PWD/tests/lint
 export LSAN_OPTIONS="suppressions=$lint_dir/lsan.supp:print_suppressions=0"

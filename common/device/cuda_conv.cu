@@ -82,7 +82,8 @@ int cuda_kernels_pack(const struct op_conv *o, const float *weights, const float
 int cuda_kernels_bias_act(const struct op_conv *o, size_t rows, const float *bias, void *y,
                           struct CUstream_st *stream)
 {
-    return run_affine(o->type, y, nullptr, bias, y, o->relu, table{1, rows, (size_t)o->k}, stream);
+    return run_affine(o->wide ? DT_F32 : o->type, y, nullptr, bias, y, o->relu,
+                      table{1, rows, (size_t)o->k}, stream);
 }
 
 int cuda_kernels_add_weights(const struct op_conv *o, const float *f, float *dw,

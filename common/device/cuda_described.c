@@ -34,10 +34,14 @@ static void described_destroy(struct device *device)
     mem_free(d);
 }
 
-static void described_describe(const struct device *d, struct device_info *out)
+static void described_describe(const struct device *device, struct device_info *out)
 {
-    (void)d;
-    cuda_planner_version(out->library, sizeof out->library);
+    const struct described *d = (const struct described *)device;
+    char version[40];
+
+    cuda_planner_version(version, sizeof version);
+    (void)snprintf(out->library, sizeof out->library, "%.20s%s", version,
+                   cuda_planner_fuses(d->planner) ? "" : ", no libcuda: nothing fused");
     (void)snprintf(out->isa, sizeof out->isa, "described");
     out->has_bf16 = true;
 }

@@ -1,4 +1,5 @@
 /* Convolutions as operation graphs of cuDNN's backend API, and their plans on disk. */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -209,6 +210,17 @@ void cuda_planner_version(char *out, size_t size)
     (void)snprintf(out, size, "cuDNN %zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
 }
 
+bool cuda_planner_fuses(const struct cuda_planner *p)
+{
+    void *h = p->handle == NULL ? dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) : NULL;
+    bool there = p->handle != NULL || h != NULL;
+
+    if (h != NULL) {
+        (void)dlclose(h);
+    }
+    return there;
+}
+
 void cuda_planner_destroy(struct cuda_planner *p)
 {
     if (p == NULL) {
@@ -325,8 +337,12 @@ static enum rc create(struct cuda_planner *p, const struct op_desc *op, bool fus
 
         device_op_describe(op, "", name, sizeof name);
         b.rc = err_raise(e, RC_UNSUPPORTED,
-                         "%s: cuDNN has no engine for it within %zu MiB of workspace (%d tried)",
-                         name, CUDA_WORKSPACE_MAX >> 20, g->info.configs);
+                         "%s: cuDNN has no engine for it within %zu MiB of workspace (%d tried)%s",
+                         name, CUDA_WORKSPACE_MAX >> 20, g->info.configs,
+                         g->info.configs > 0 || cuda_planner_fuses(p)
+                             ? ""
+                             : ": what is fused is compiled only where a libcuda.so.1 can be "
+                               "loaded, and none is here");
     }
     cuda_desc_release(&b);
     if (b.rc == RC_OK) {
@@ -344,10 +360,11 @@ static void name_graph(const struct cuda_planner *p, const struct op_desc *op,
     const struct op_conv *o = &op->u.conv;
 
     (void)snprintf(key, PLAN_KEY_MAX,
-                   "%s: %s of %dx%dx%dx%d, %d kernels of %d, stride %d, padding %d, %s%s%s%s",
+                   "%s: %s of %dx%dx%dx%d, %d kernels of %d, stride %d, padding %d, %s%s%s%s%s",
                    p->device, device_op_name(op->kind), o->n, o->h, o->w, o->c, o->k, o->r,
-                   o->stride, o->pad, dtype_name(o->type), o->with_bias ? ", bias" : "",
-                   o->relu ? ", ReLU" : "", p->time != NULL ? ", measured" : "");
+                   o->stride, o->pad, dtype_name(o->type), o->wide ? " to f32" : "",
+                   o->with_bias ? ", bias" : "", o->relu ? ", ReLU" : "",
+                   p->time != NULL ? ", measured" : "");
 }
 
 /* A plan that an earlier process found, or NULL. */

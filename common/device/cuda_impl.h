@@ -39,6 +39,8 @@ typedef bool cuda_time_fn(void *ctx, struct cuda_graph *g, const struct op_desc 
 NODISCARD enum rc cuda_planner_create(struct CUstream_st *stream, const char *name,
                                       const char *description, struct cuda_planner **out,
                                       struct err *e);
+/** Whether graphs of more than a convolution can be compiled: a described GPU needs a libcuda, too. */
+bool cuda_planner_fuses(const struct cuda_planner *p);
 /** From now on the fastest of the heuristics' first engines is taken; NULL: the first. */
 void cuda_planner_measure(struct cuda_planner *p, cuda_time_fn *time, void *ctx);
 void cuda_planner_destroy(struct cuda_planner *p);

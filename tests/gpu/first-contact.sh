@@ -156,7 +156,6 @@ step device "$(unit common/device/test_device)"
 step bits "$(unit common/device/test_device_bits)"
 step logits-are-pytorchs "$(unit common/nn/test_net_golden)"
 step trainer "$(unit common/train/test_trainer)"
-[ -n "$quick" ] || step training-is-pytorchs "$(unit common/train/test_trainer_golden)"
 step trains-as-the-cpu trains_as_the_cpu
 step labels-as-the-cpu-in-f32 labels_as_the_cpu f32 1e-4
 step labels-as-the-cpu-in-bf16 labels_as_the_cpu bf16 2e-2
