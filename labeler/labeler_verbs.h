@@ -6,5 +6,6 @@
 
 extern const struct verb verb_label;
 extern const struct verb verb_select;
+extern const struct verb verb_report;
 
 #endif

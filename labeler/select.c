@@ -318,6 +318,7 @@ static enum rc select_describe(const struct select *s, struct selection_info *in
     info->n_classes = l->n_classes;
     if (s->rule.leave != NULL) {
         select_leave_digest(s->rule.leave, &info->forgotten);
+        info->guards = select_leave_claims(s->rule.leave);
     }
     (void)snprintf(info->rule, sizeof info->rule,
                    "flavor %s, min_confidence %g, per_class %llu, duplicate %s, seed %llu",

@@ -14,9 +14,9 @@
 enum { SELECT_SHOWN = 24, SELECT_EXTREMES = 5 }; /* classes in the table */
 
 struct select_config {
-    char *labels, *out, *data;
+    char *labels, *out, *data, *forbid;
     double min_confidence;
-    int64_t per_class, seed;
+    int64_t per_class, seed, forbid_radius;
     int flavor;
     bool duplicate, json;
 };
@@ -28,6 +28,8 @@ static const struct opt select_opts[] = {
     {"labels", OPT_STR, AT(labels), NULL, 0, 0, NULL, "LABELS", "label store, or the folder with the only one"},
     {"out", OPT_STR, AT(out), NULL, 0, 0, NULL, "NAME", "the selection: NAME.lmdb and NAME.json; one of that name is replaced"},
     {"data", OPT_STR, AT(data), NULL, 0, 0, NULL, "CORPUS", "the corpus that was labeled, whose forgotten images are left out; without it: where the labels say it is"},
+    {"forbid", OPT_STR, AT(forbid), NULL, 0, 0, NULL, "CORPUS,...", "evaluation sets: images that are theirs or look alike are left out, and listed with distances"},
+    {"forbid_radius", OPT_INT, AT(forbid_radius), "6", 0, 16, NULL, "BITS", "of the 64-bit perceptual hashes that may differ"},
     {"min_confidence", OPT_F64, AT(min_confidence), "0.3", 0, 1, NULL, "P", "keep labels with at least this confidence (Xie 2020: 0.3)"},
     {"per_class", OPT_INT, AT(per_class), "0", 0, 4294967295.0, NULL, "N", "keep the N most confident of each class, duplicate classes with fewer to N (Xie 2020: 130000); 0: neither"},
     {"duplicate", OPT_BOOL, AT(duplicate), "true", 0, 0, NULL, NULL, "duplicate classes with fewer than N images"},
@@ -57,6 +59,7 @@ struct select_result {
     struct select_class sum;
     struct selection_info info;
     struct select_leave *leave; /* NULL: the corpus is not there */
+    const volatile sig_atomic_t *stop;
     double seconds;
 };
 
@@ -216,6 +219,12 @@ static enum rc select_print(const struct select_result *r, struct err *e)
         printf("left out   %llu images that were forgotten\n\n",
                (unsigned long long)select_leave_forgotten(r->leave));
     }
+    if (r->config->forbid != NULL) {
+        printf(
+            "forbidden  %llu images are of '%s' or near them: %s.forbidden-*.jsonl lists them\n\n",
+            (unsigned long long)select_leave_forbidden(r->leave), r->config->forbid,
+            r->config->out);
+    }
     printf("  %-24s %12s %12s %12s %12s %10s\n", "class", "before", "confident", "chosen",
            "with copies", "threshold");
     rc = select_print_classes(r, e);
@@ -275,13 +284,14 @@ static json_t *select_json_balance(const struct select_result *r)
 
 static enum rc select_print_json(const struct select_result *r, struct err *e)
 {
-    json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:I}", "selection",
-                             r->config->out, "store", label_store_path(r->labels), "rule",
-                             r->info.rule, "labels", (json_int_t)r->sum.labels, "eligible",
-                             (json_int_t)r->sum.eligible, "images", (json_int_t)r->sum.images,
-                             "total", (json_int_t)r->sum.total, "seconds", r->seconds, "balance",
-                             select_json_balance(r), "classes", select_json_classes(r), "forgotten",
-                             (json_int_t)(r->leave != NULL ? select_leave_forgotten(r->leave) : 0));
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:I, s:I}", "selection", r->config->out,
+        "store", label_store_path(r->labels), "rule", r->info.rule, "labels",
+        (json_int_t)r->sum.labels, "eligible", (json_int_t)r->sum.eligible, "images",
+        (json_int_t)r->sum.images, "total", (json_int_t)r->sum.total, "seconds", r->seconds,
+        "balance", select_json_balance(r), "classes", select_json_classes(r), "forgotten",
+        (json_int_t)(r->leave != NULL ? select_leave_forgotten(r->leave) : 0), "forbidden",
+        (json_int_t)(r->leave != NULL ? select_leave_forbidden(r->leave) : 0));
     enum rc rc = RC_OK;
 
     if (root == NULL) {
@@ -320,7 +330,29 @@ static enum rc select_work(struct select_result *r, struct err *e)
         r->sum.images += r->classes[i].images;
         r->sum.total += r->classes[i].total;
     }
+    if (rc == RC_OK && r->leave != NULL) {
+        select_leave_sweep(r->leave, c->out);
+    }
     r->seconds = clock_now() - start;
+    return rc;
+}
+
+static enum rc select_guard(struct select_result *r, struct corpus *corpus, const struct err *why,
+                            struct err *e)
+{
+    struct guard **guards = NULL;
+    int n = 0;
+    enum rc rc =
+        corpus != NULL
+            ? guard_open_list(r->config->forbid, (int)r->config->forbid_radius, &guards, &n, e)
+            : err_raise(e, RC_INVAL, "--forbid needs the images: %s; name them with --data",
+                        why->msg);
+
+    for (int i = 0; i < n && rc == RC_OK; i++) {
+        rc =
+            select_leave_forbid(r->leave, r->labels, corpus, guards[i], r->config->out, r->stop, e);
+    }
+    guard_close_all(guards, n);
     return rc;
 }
 
@@ -339,13 +371,17 @@ static enum rc select_leave(struct select_result *r, struct err *e)
     } else if (rc == RC_OK) {
         rc = select_leave_create(r->labels, corpus, &r->leave, e);
     }
+    if (rc == RC_OK && r->config->forbid != NULL) {
+        rc = select_guard(r, corpus, &why, e);
+    }
     corpus_close(corpus);
     return rc;
 }
 
-static enum rc select_all(const struct select_config *c, struct err *e)
+static enum rc select_all(const struct select_config *c, const struct verb_call *call,
+                          struct err *e)
 {
-    struct select_result r = {.config = c};
+    struct select_result r = {.config = c, .stop = call->stop};
     enum rc rc = label_store_open(c->labels, &r.labels, e);
 
     if (rc == RC_OK) {
@@ -378,7 +414,7 @@ static enum rc select_main(const struct verb_call *call, struct err *e)
         rc = err_raise(e, RC_USAGE, "select needs --%s: see preceptor select --help",
                        c.labels == NULL ? "labels" : "out");
     } else if (rc == RC_OK) {
-        rc = select_all(&c, e);
+        rc = select_all(&c, call, e);
     }
     opts_release(select_opts, &c);
     return rc;

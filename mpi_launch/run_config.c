@@ -18,6 +18,7 @@ const struct opt run_opts[] = {
     {"threads", OPT_INT, AT(threads), "0", 0, 1024, NULL, "N", "compute threads of a rank; 0: cores / ranks of its host"},
     {"generations", OPT_INT, AT(generations), "1", 0, RECIPE_MAX_GENERATIONS, NULL, "N", "times that a student is trained and becomes the next teacher; 0: the teacher alone"},
     {"seed", OPT_INT, AT(seed), "0", 0, 1e12, NULL, "N", "of the teacher; student g has seed + g; a section's own seed goes before it"},
+    {"guard", OPT_BOOL, AT(guard), "false", 0, 0, NULL, NULL, "leak guard: images near those of pack.eval are neither packed for training nor selected"},
     {"dry_run", OPT_BOOL, AT(dry_run), "false", 0, 0, NULL, NULL, "check the recipe, print each stage's command, run nothing"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the summary as JSON instead of the table"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};

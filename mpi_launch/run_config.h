@@ -14,7 +14,7 @@ struct run_config {
     char *name, *out, *hostfile, *mpirun;
     int launcher;
     int64_t ranks, threads, generations, seed;
-    bool json, dry_run;
+    bool json, dry_run, guard;
 };
 
 extern const struct opt run_opts[];

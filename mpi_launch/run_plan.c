@@ -13,6 +13,7 @@ struct run_maker {
     const struct verb *(*find)(const char *);
     struct run_plan *plan;
     char *labeled, *unlabeled; /* corpora; NULL: not in the recipe */
+    bool dump_is_given;        /* the unlabeled corpus is the recipe's own: select guards */
 };
 
 enum rc run_plan_launcher(const struct run_config *c, struct args *out, struct err *e)
@@ -138,19 +139,42 @@ static enum rc run_pack(struct run_maker *m, const char *part, const char *out, 
     return rc == RC_OK ? args_add(&s->outputs, e, "%s", out) : rc;
 }
 
-static enum rc run_corpora(struct run_maker *m, struct err *e)
+/* Compare with the evaluation set, which is packed before. A grown one only adds to what was found. */
+static enum rc run_guard(struct run_maker *m, struct stage *s, struct err *e)
 {
-    static const char *const parts[] = {"labeled", "unlabeled", "eval"};
-    char **paths[] = {&m->labeled, &m->unlabeled, &m->plan->data_eval};
     enum rc rc = RC_OK;
 
-    for (int i = 0; i < 3 && rc == RC_OK; i++) {
+    if (!m->c->guard || m->plan->data_eval == NULL) {
+        return RC_OK;
+    }
+    rc = args_add(&s->paths, e, "--forbid=%s", m->plan->data_eval);
+    if (rc == RC_OK) {
+        rc = args_add(&s->identity, e, "--forbid=%s", m->plan->data_eval);
+    }
+    return rc == RC_OK ? args_add(&s->sources, e, "%s/corpus.json", m->plan->data_eval) : rc;
+}
+
+static enum rc run_corpora(struct run_maker *m, struct err *e)
+{
+    static const char *const parts[] = {"eval", "labeled", "unlabeled", "eval"};
+    char **paths[] = {&m->plan->data_eval, &m->labeled, &m->unlabeled, &m->plan->data_eval};
+    const int first = m->c->guard ? 0 : 1; /* a guard needs the evaluation set before the others */
+    enum rc rc = RC_OK;
+
+    for (int i = first; i < first + 3 && rc == RC_OK; i++) {
         bool packed = false;
 
         rc = run_corpus(m, parts[i], paths[i], &packed, e);
         if (rc == RC_OK && packed) {
             rc = run_pack(m, parts[i], *paths[i], e);
         }
+        if (rc == RC_OK && packed && i > 0 && i < 3) {
+            rc = run_guard(m, &m->plan->stages[m->plan->n - 1], e);
+        }
+        m->dump_is_given = m->dump_is_given || (i == 2 && !packed);
+    }
+    if (rc == RC_OK && m->c->guard && m->plan->data_eval == NULL) {
+        rc = err_raise(e, RC_INVAL, "%s: run.guard needs a section pack.eval to guard", m->r->path);
     }
     if (rc == RC_OK && m->labeled == NULL) {
         rc = err_raise(e, RC_INVAL, "%s has no section pack.labeled: a teacher needs labels",
@@ -296,6 +320,9 @@ static enum rc run_select(struct run_maker *m, int generation, const char *label
     rc = run_input(s, "labels", labels, e);
     if (rc == RC_OK) {
         rc = run_input(s, "data", m->unlabeled, e);
+    }
+    if (rc == RC_OK && m->c->guard && m->dump_is_given) {
+        rc = run_input(s, "forbid", m->plan->data_eval, e);
     }
     if (rc == RC_OK) {
         rc = args_add(&s->paths, e, "--out=%s", selection);

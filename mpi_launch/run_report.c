@@ -97,6 +97,24 @@ static void run_report_top(FILE *out, const json_t *summary)
     }
 }
 
+/* Which guards the images of the last training run have passed. */
+static void run_report_guards(FILE *out, const struct run_plan *p)
+{
+    const json_t *list = NULL;
+
+    for (int i = 0; i < p->n; i++) {
+        const json_t *guards = json_object_get(p->stages[i].facts, "guards");
+
+        list = guards != NULL ? guards : list;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *says = json_string_value(json_object_get(json_array_get(list, i), "says"));
+
+        (void)fprintf(out, "%sleak guard       %s\n", i == 0 ? "\n" : "",
+                      says != NULL ? says : "-");
+    }
+}
+
 static void run_report_next(FILE *out, const struct run_config *c, const struct run_plan *p,
                             const char *program)
 {
@@ -127,5 +145,6 @@ void run_report_print(FILE *out, const struct run_config *c, const struct run_pl
                   c->ranks == 1 ? "" : "s", time);
     run_report_rows(out, p);
     run_report_top(out, summary);
+    run_report_guards(out, p);
     run_report_next(out, c, p, program);
 }

@@ -14,6 +14,7 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/json.h"
 #include "shards/class_list.h"
 
 enum { CORPUS_UNLABELED = -1, CORPUS_FORMAT = 1 };
@@ -54,11 +55,16 @@ void corpus_class_digest(const struct corpus *c, struct digest *out);
  * a labeled corpus: what a run pins. */
 void corpus_digest(const struct corpus *c, struct digest *out);
 
+/** Claims of the guards that it has passed (guard.h), an array; NULL: none. */
+const json_t *corpus_guards(const struct corpus *c);
+
 /* Images that were forgotten (forgotten.h) stay in their shards and keep their positions, and count in
  * `images`; they do not count in `occurrences`, and whoever goes over images leaves them out. */
 uint64_t corpus_forgotten(const struct corpus *c);
 uint64_t corpus_shard_forgotten(const struct corpus *c, int i);
 bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position);
+/** When and why, *bytes of text ("2026-11-24T10:00:00Z takedown 17"); NULL: it is not. */
+const char *corpus_forgotten_why(const struct corpus *c, int i, uint32_t position, size_t *bytes);
 /** Of the tombstones; zeros when there are none. */
 void corpus_forgotten_digest(const struct corpus *c, struct digest *out);
 

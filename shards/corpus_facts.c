@@ -55,3 +55,8 @@ void corpus_digest(const struct corpus *c, struct digest *out)
 {
     *out = c->digest;
 }
+
+const json_t *corpus_guards(const struct corpus *c)
+{
+    return c->guards;
+}

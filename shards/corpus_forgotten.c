@@ -58,13 +58,15 @@ uint64_t corpus_shard_forgotten(const struct corpus *c, int i)
     return c->gone_first != NULL ? c->gone_first[i + 1] - c->gone_first[i] : 0;
 }
 
-bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position)
+/* The tombstone of an image, or NULL. */
+static const struct forgotten_entry *corpus_tombstone(const struct corpus *c, int i,
+                                                      uint32_t position)
 {
     uint64_t lo = 0;
     uint64_t hi = 0;
 
     if (c->gone_first == NULL) {
-        return false;
+        return NULL;
     }
     lo = c->gone_first[i];
     hi = c->gone_first[i + 1];
@@ -72,7 +74,7 @@ bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position)
         uint64_t mid = lo + (hi - lo) / 2;
 
         if (c->gone.entries[mid].position == position) {
-            return true;
+            return &c->gone.entries[mid];
         }
         if (c->gone.entries[mid].position < position) {
             lo = mid + 1;
@@ -80,7 +82,19 @@ bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position)
             hi = mid;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool corpus_is_forgotten(const struct corpus *c, int i, uint32_t position)
+{
+    return corpus_tombstone(c, i, position) != NULL;
+}
+
+const char *corpus_forgotten_why(const struct corpus *c, int i, uint32_t position, size_t *bytes)
+{
+    const struct forgotten_entry *t = corpus_tombstone(c, i, position);
+
+    return t != NULL ? forgotten_reason(&c->gone, t->reason, bytes) : NULL;
 }
 
 void corpus_forgotten_digest(const struct corpus *c, struct digest *out)

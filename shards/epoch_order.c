@@ -227,7 +227,7 @@ static enum rc order_add_selected(struct epoch_order *o, int slot, struct err *e
         }
         rc = order_add(o, slot, entries[i].position, entries[i].copies, e);
     }
-    return rc;
+    return rc == RC_OK ? selection_check(o->config.selection, e) : rc;
 }
 
 static enum rc order_add_occurrences(struct epoch_order *o, int slot, struct err *e)
@@ -241,6 +241,7 @@ static enum rc order_add_occurrences(struct epoch_order *o, int slot, struct err
     for (uint64_t i = 0; i < n && rc == RC_OK; i++) {
         rc = order_add(o, slot, (uint32_t)i, index[i].n_occurrences, e);
     }
+    rc = rc == RC_OK ? shard_reader_check(reader, e) : rc; /* the index lies in the map */
     shard_reader_close(reader);
     return rc;
 }

@@ -117,6 +117,9 @@ static enum rc work_make(struct feed_worker *w, struct feed_item *item, struct s
     item->cls =
         shard_record_class(&rec, (int64_t)item->copy < rec.n_occurrences ? (int)item->copy : 0);
     rc = work_decode(w, item, &rec, out, &cause);
+    if (shard_reader_check(reader, e) != RC_OK) { /* what was decoded may have been zeros */
+        return RC_CORRUPT;
+    }
     if (rc == RC_INVAL) {
         return work_bad_image(w->feed, item, out, &cause, e);
     }

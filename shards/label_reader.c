@@ -99,6 +99,14 @@ uint64_t label_reader_count(const struct label_reader *r)
     return r->count;
 }
 
+enum rc label_reader_check(const struct label_reader *r, struct err *e)
+{
+    return lmdb_file_sound(r->file)
+               ? RC_OK
+               : err_raise(e, RC_IO, "'%s' cannot be read: the disk failed, or it was cut short",
+                           r->path);
+}
+
 static enum rc reader_parse(struct label_reader *r, const void *key, const void *data, size_t bytes,
                             struct label *out, struct err *e)
 {

@@ -228,20 +228,42 @@ const struct label_lineage *label_store_lineage(const struct label_store *s)
     return &s->lineage;
 }
 
+/* A chain needs no growing buffer: d = SHA-256(d, shard's digest), from the lineage's on. */
+static void store_chain(const struct label_store *s, int i, struct digest *chain)
+{
+    uint8_t both[2 * sizeof *chain];
+
+    memcpy(both, chain, sizeof *chain);
+    memcpy(both + sizeof *chain, &s->shards[i].digest, sizeof *chain);
+    hash_digest(both, sizeof both, chain);
+}
+
 void label_store_digest(const struct label_store *s, struct digest *out)
 {
     struct digest chain;
 
-    /* A chain needs no growing buffer: d = SHA-256(d, shard's digest), from the lineage's on. */
     label_lineage_digest(&s->lineage, &chain);
     for (int i = 0; i < s->n_shards; i++) {
-        uint8_t both[2 * sizeof chain];
-
-        memcpy(both, &chain, sizeof chain);
-        memcpy(both + sizeof chain, &s->shards[i].digest, sizeof chain);
-        hash_digest(both, sizeof both, &chain);
+        store_chain(s, i, &chain);
     }
     *out = chain;
+}
+
+bool label_store_had(const struct label_store *s, const struct digest *digest, int *shards)
+{
+    struct digest chain;
+
+    label_lineage_digest(&s->lineage, &chain);
+    for (int i = 0; i <= s->n_shards; i++) {
+        if (memcmp(&chain, digest, sizeof chain) == 0) {
+            *shards = i;
+            return true;
+        }
+        if (i < s->n_shards) {
+            store_chain(s, i, &chain);
+        }
+    }
+    return false;
 }
 
 int label_store_shards(const struct label_store *s)

@@ -130,6 +130,8 @@ void label_store_close(struct label_store *s);
 const char *label_store_path(const struct label_store *s);
 const struct label_lineage *label_store_lineage(const struct label_store *s);
 void label_store_digest(const struct label_store *s, struct digest *out); /* lineage and shards */
+/** Whether the store has had this digest, with its first label shards alone: *shards of them. */
+bool label_store_had(const struct label_store *s, const struct digest *digest, int *shards);
 int label_store_shards(const struct label_store *s);
 const struct label_shard *label_store_shard(const struct label_store *s, int i);
 /** The audits of all shards as one; *worst: the shard of the largest drift, NULL when there is none. */
@@ -160,6 +162,8 @@ NODISCARD enum rc label_reader_open(struct label_store *s, int i, bool trust,
                                     struct label_reader **out, struct err *e);
 void label_reader_close(struct label_reader *r);
 uint64_t label_reader_count(const struct label_reader *r);
+/** After using a label, which lies in the map: RC_IO a page of the shard could not be read (named). */
+NODISCARD enum rc label_reader_check(const struct label_reader *r, struct err *e);
 /** By position (key order, which is the image shard's position); by key: *found false if it is not
  * there. RC_CORRUPT the record's checksum is wrong. out borrows until close. Thread-safe. The first
  * access by position walks the shard and keeps 16 bytes a label (RC_NOMEM). */

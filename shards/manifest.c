@@ -8,26 +8,6 @@
 
 enum { MANIFEST_MAX = 1 << 30 };
 
-/* SHA-256 of the compact form without "digest"; leaves root as it was. */
-static enum rc manifest_digest(json_t *root, struct digest *out, struct err *e)
-{
-    json_t *kept = json_incref(json_object_get(root, "digest"));
-    char *text = NULL;
-
-    (void)json_object_del(root, "digest");
-    text = json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS);
-    if (kept != NULL && json_object_set_new(root, "digest", kept) != 0) {
-        free(text);
-        text = NULL;
-    }
-    if (text == NULL) {
-        return mem_raise(e, "a manifest", 0);
-    }
-    hash_digest(text, strlen(text), out);
-    free(text);
-    return RC_OK;
-}
-
 enum rc manifest_write(const char *path, const char *kind, int format, json_t *root, struct err *e)
 {
     char hex[HASH_HEX_DIGEST];
@@ -38,7 +18,7 @@ enum rc manifest_write(const char *path, const char *kind, int format, json_t *r
         json_object_set_new(root, "format", json_integer(format)) != 0) {
         return mem_raise(e, "a manifest", 0);
     }
-    rc = manifest_digest(root, &d, e);
+    rc = json_digest(root, &d, e);
     if (rc != RC_OK) {
         return rc;
     }
@@ -76,7 +56,7 @@ static enum rc manifest_check(const char *path, const char *kind, int newest, js
     }
     rc = json_get_string(root, path, "digest", &said, e);
     if (rc == RC_OK) {
-        rc = manifest_digest(root, &is, e);
+        rc = json_digest(root, &is, e);
     }
     if (rc != RC_OK) {
         return rc;

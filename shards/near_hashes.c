@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/image/phash.h"
@@ -113,6 +114,9 @@ static enum rc near_make(struct shard_reader *r, struct near_entry *entries, str
             entries[p].occurrences = (uint32_t)rec.n_occurrences;
             rc = near_hash_record(k, &rec, &entries[p].hash, e);
         }
+        if (rc == RC_OK) {
+            rc = shard_reader_check(r, e);
+        }
     }
     codec_destroy(k);
     return rc;
@@ -180,4 +184,26 @@ void near_hashes_close(struct near_hashes *h)
 {
     mem_free(h->block);
     memset(h, 0, sizeof *h);
+}
+
+enum rc near_hashes_check(struct corpus *c, int i, struct err *e)
+{
+    char *path = near_path(corpus_path(c), i);
+    struct near_hashes h = {0};
+    bool fit = false;
+    enum rc rc = path != NULL ? near_read(path, corpus_shard(c, i), &h, &fit, e)
+                              : mem_raise(e, "a path", strlen(corpus_path(c)));
+
+    if (rc == RC_OK && !fit && fs_exists(path)) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' is of another shard: remove it, it is a cache", path);
+    }
+    for (uint64_t p = 1; p < h.n && rc == RC_OK; p++) {
+        if (memcmp(&h.entries[p - 1].key, &h.entries[p].key, sizeof h.entries->key) >= 0) {
+            rc = err_raise(e, RC_CORRUPT, "'%s': keys are out of order: remove it, it is a cache",
+                           path);
+        }
+    }
+    near_hashes_close(&h);
+    mem_free(path);
+    return rc;
 }

@@ -36,6 +36,9 @@ NODISCARD enum rc near_hashes_seal(const char *dir, int i, const struct digest *
 /** Of shard i: read, or made from the shard and then left beside it where that can be written.
  * RC_CORRUPT the shard is damaged; RC_IO, RC_NOMEM. */
 NODISCARD enum rc near_hashes_open(struct corpus *c, int i, struct near_hashes *out, struct err *e);
+/** Whether the file beside shard i, if there is one, is what was written, of this shard, and has keys
+ * in order. RC_CORRUPT names the file; RC_IO, RC_NOMEM. */
+NODISCARD enum rc near_hashes_check(struct corpus *c, int i, struct err *e);
 void near_hashes_close(struct near_hashes *h);
 
 #endif

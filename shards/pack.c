@@ -5,6 +5,8 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "shards/json_bytes.h"
+#include "shards/pack_draw.h"
+#include "shards/pack_guard.h"
 #include "shards/pack_impl.h"
 #include "shards/source.h"
 
@@ -67,14 +69,13 @@ static enum rc pack_count_class(struct pack *p, int32_t cls, uint64_t *before, s
     return RC_OK;
 }
 
-static enum rc pack_class_of(struct pack *p, const struct source_image *image, int32_t *cls,
-                             struct err *e)
+enum rc pack_class_of(struct pack *p, const struct source_image *image, int32_t *cls, struct err *e)
 {
     struct source_image known = *image;
     int index = 0;
     enum rc rc = RC_OK;
 
-    if (p->retried != NULL && image->cls == NULL && p->retried->cls != NULL) {
+    if (p->retried != NULL && p->retried->cls != NULL) { /* as it came the first time */
         known.cls = p->retried->cls;
         known.numeric = strspn(known.cls, "0123456789") == strlen(known.cls);
     }
@@ -94,6 +95,7 @@ static enum rc pack_want(void *ctx, const struct source_image *image, bool *want
 {
     struct pack *p = ctx;
     const struct pack_config *c = p->config;
+    bool within = false;
     uint64_t at = 0;
     uint64_t before = 0;
     enum rc rc = RC_OK;
@@ -121,12 +123,15 @@ static enum rc pack_want(void *ctx, const struct source_image *image, bool *want
         rc = pack_count_class(p, p->cls, &before, e);
     }
     p->result->seen++;
-    if (before < (uint64_t)c->skip_per_class ||
-        (c->limit_per_class > 0 && before >= (uint64_t)(c->skip_per_class + c->limit_per_class))) {
-        p->result->left_out++;
-        return rc;
+    if (p->draw != NULL && p->cls >= 0) {
+        within = pack_draw_takes(p->draw, at, p->cls);
+    } else {
+        within = before >= (uint64_t)c->skip_per_class &&
+                 (c->limit_per_class == 0 ||
+                  before < (uint64_t)(c->skip_per_class + c->limit_per_class));
     }
-    *want = true;
+    p->result->left_out += !within;
+    *want = within;
     return rc;
 }
 
@@ -267,7 +272,12 @@ static enum rc pack_open(struct pack *p, struct err *e)
     p->noted = mem_calloc((size_t)p->n_sources, sizeof *p->noted);
     p->limited = c->skip > 0 || c->first > 0 || c->skip_per_class > 0 || c->limit_per_class > 0 ||
                  c->match != NULL;
-    return p->noted != NULL ? RC_OK : mem_raise(e, "sources", (size_t)p->n_sources);
+    if (p->noted == NULL) {
+        return mem_raise(e, "sources", (size_t)p->n_sources);
+    }
+    return c->draw && p->retry == NULL && (c->skip_per_class > 0 || c->limit_per_class > 0)
+               ? pack_draw_make(p, &p->draw, e)
+               : RC_OK;
 }
 
 static enum rc pack_walk(struct pack *p, struct err *e)
@@ -283,7 +293,8 @@ static enum rc pack_walk(struct pack *p, struct err *e)
     enum rc walked = RC_OK;
 
     progress_begin(&p->progress, "pack", "images", 0, 0);
-    walked = source_walk(p->sources, p->n_sources, false, &v, e);
+    walked = p->retry != NULL ? source_walk_files(p->sources, p->n_sources, &v, e)
+                              : source_walk(p->sources, p->n_sources, false, &v, e);
     if (p->enough) {
         err_clear(e);
         walked = RC_OK;
@@ -381,6 +392,9 @@ enum rc pack_run(const struct pack_config *config, struct pack_result *result, s
     if (rc == RC_OK) {
         rc = pack_walk(&p, e);
     }
+    if (rc == RC_OK) {
+        rc = pack_guard(&c, result, e);
+    }
     if (rc == RC_OK || rc == RC_REQUEUE) {
         enum rc summed = pack_summary(&p, &summary);
 
@@ -392,6 +406,7 @@ enum rc pack_run(const struct pack_config *config, struct pack_result *result, s
     result->seconds = clock_now() - start;
     pack_pool_destroy(p.pool);
     pack_retry_destroy(p.retry);
+    pack_draw_destroy(p.draw);
     quarantine_close(p.quarantine);
     corpus_writer_close(p.writer);
     class_list_release(&p.classes);

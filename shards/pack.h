@@ -22,9 +22,13 @@ struct pack_config {
     int64_t skip, first;     /* in source order: leave out the first, then take so many (0: all) */
     int64_t skip_per_class;  /* of those, in source order, leave out so many of each class */
     int64_t limit_per_class; /* and then take so many of each (0: all) */
+    bool draw;               /* the limits per class count in an order drawn by seed (pack_draw.h) */
+    int64_t seed;
     int64_t shard_bytes;     /* 0: 1 GiB */
     bool retry;              /* try what the quarantine ledger lists, and that alone */
     bool check;              /* decode every image */
+    const char *forbid;      /* evaluation sets, comma-separated, whose images are forgotten; or NULL */
+    int forbid_radius;       /* bits of the hashes that may differ (guard.h) */
     int threads;             /* 0: the cores there are */
     const volatile sig_atomic_t *stop; /* NULL: never */
 };
@@ -41,6 +45,8 @@ struct pack_result {
     uint64_t quarantined; /* new lines in the ledger */
     uint64_t recovered;   /* retry: lines that left the ledger */
     uint64_t in_quarantine; /* lines in the ledger now */
+    uint64_t forbidden;     /* images near those of evaluation sets, counted for each set */
+    uint64_t forbidden_now; /* of them, forgotten by this run */
     int new_shards;
     uint64_t images, bytes; /* of the whole corpus */
     int shards, classes;

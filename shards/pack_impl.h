@@ -19,6 +19,7 @@ struct pack {
     struct quarantine *quarantine;
     struct pack_pool *pool;
     struct pack_retry *retry; /* NULL: not a retry */
+    struct pack_draw *draw;   /* NULL: limits per class count in source order */
     struct progress progress;
     const char *const *sources;
     int n_sources;
@@ -32,6 +33,9 @@ struct pack {
     const struct quarantine_entry *retried;
 };
 
+/** Class of a candidate, of a labeled corpus or for the limits; PACK_NO_CLASS: none that counts. */
+NODISCARD enum rc pack_class_of(struct pack *p, const struct source_image *image, int32_t *cls,
+                                struct err *e);
 /** Enter a line in the quarantine ledger, without its class in an unlabeled corpus. */
 NODISCARD enum rc pack_take_bad(struct pack *p, const struct quarantine_entry *entry,
                                 struct err *e);

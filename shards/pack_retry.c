@@ -14,7 +14,7 @@ struct pack_retry {
     bool *recovered; /* of the entry that quarantine_find gives for a source */
 };
 
-/* The file that a source text stands in: all of it, or what is before a '!'. NULL: gone. */
+/* The file that a source text stands in: all of it, or what is before a '!'. NULL: none is there. */
 static char *retry_file(const char *source, bool *no_memory)
 {
     char *path = mem_strdup(source);
@@ -26,7 +26,7 @@ static char *retry_file(const char *source, bool *no_memory)
         if (end != NULL) {
             *end = '\0';
         }
-        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
             return path;
         }
         if (end == NULL) {
@@ -86,7 +86,7 @@ enum rc pack_retry_create(struct quarantine *q, struct pack_retry **out, struct 
         } else if (no_memory) {
             rc = mem_raise(e, "a path", strlen(source));
         } else {
-            log_warn("shards", "'%s' is not there any more: it stays in quarantine", source);
+            log_warn("shards", "'%s' is no file that is there: it stays in quarantine", source);
         }
     }
     if (rc != RC_OK) {

@@ -72,6 +72,7 @@ static enum rc selection_describe(struct selection *s, const char *path, int64_t
     if (rc == RC_OK && json_object_get(root, "forgotten") != NULL) {
         rc = json_get_digest(root, path, "forgotten", &s->info.forgotten, e);
     }
+    s->info.guards = json_incref(json_object_get(root, "guards"));
     json_decref(root);
     return rc;
 }
@@ -132,6 +133,7 @@ void selection_close(struct selection *s)
 {
     if (s != NULL) {
         lmdb_file_close(s->file);
+        json_decref(s->info.guards);
         mem_free(s->path);
         mem_free(s);
     }
@@ -145,6 +147,11 @@ const struct selection_info *selection_info(const struct selection *s)
 void selection_digest(const struct selection *s, struct digest *out)
 {
     *out = s->digest;
+}
+
+const json_t *selection_guards(const struct selection *s)
+{
+    return s->info.guards;
 }
 
 uint64_t selection_total(const struct selection *s, int shard)
@@ -178,4 +185,12 @@ enum rc selection_shard(struct selection *s, int shard, const struct selection_e
         *total = selection_total(s, shard);
     }
     return rc;
+}
+
+enum rc selection_check(const struct selection *s, struct err *e)
+{
+    return lmdb_file_sound(s->file)
+               ? RC_OK
+               : err_raise(e, RC_IO, "'%s' cannot be read: the disk failed, or it was cut short",
+                           s->path);
 }

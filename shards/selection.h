@@ -10,6 +10,7 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/json.h"
 
 struct selection_entry { /* 8 bytes, position order within a shard */
     uint32_t position;
@@ -28,6 +29,7 @@ struct selection_info {
     uint64_t images;        /* entries */
     uint64_t total;         /* with copies */
     char rule[512];         /* how it was chosen, in words and numbers */
+    json_t *guards;         /* claims of guards (guard.h), borrowed; NULL: none */
 };
 
 struct selection_writer;
@@ -47,11 +49,15 @@ NODISCARD enum rc selection_open(const char *path, struct selection **out, struc
 void selection_close(struct selection *s);
 const struct selection_info *selection_info(const struct selection *s);
 void selection_digest(const struct selection *s, struct digest *out); /* of the file */
+/** Claims of guards; NULL: none. */
+const json_t *selection_guards(const struct selection *s);
 /** Copies in total of one image shard; 0 for a shard that the selection does not know. */
 uint64_t selection_total(const struct selection *s, int shard);
 /** Entries and total copies of one image shard; entries are borrowed from the map. */
 NODISCARD enum rc selection_shard(struct selection *s, int shard,
                                   const struct selection_entry **entries, uint64_t *n,
                                   uint64_t *total, struct err *e);
+/** After reading entries: RC_IO a page of the file could not be read since it was opened (named). */
+NODISCARD enum rc selection_check(const struct selection *s, struct err *e);
 
 #endif

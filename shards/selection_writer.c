@@ -167,12 +167,13 @@ static enum rc writer_describe(const struct selection_writer *w, const struct se
     hash_digest_hex(&info->classes, hex[2]);
     hash_digest_hex(digest, hex[3]);
     hash_digest_hex(&info->forgotten, hex[4]);
-    root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:s, s:s, s:I, s:s*}", "corpus", hex[0],
-                     "labels", hex[1], "classes", hex[2], "n_classes", info->n_classes, "shards",
-                     info->shards, "images", (json_int_t)info->images, "total",
+    root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:s, s:s, s:I, s:s*, s:O*}", "corpus",
+                     hex[0], "labels", hex[1], "classes", hex[2], "n_classes", info->n_classes,
+                     "shards", info->shards, "images", (json_int_t)info->images, "total",
                      (json_int_t)info->total, "rule", info->rule, "file_digest", hex[3], "bytes",
                      (json_int_t)bytes, "forgotten",
-                     memcmp(&info->forgotten, &nothing, sizeof nothing) != 0 ? hex[4] : NULL);
+                     memcmp(&info->forgotten, &nothing, sizeof nothing) != 0 ? hex[4] : NULL,
+                     "guards", info->guards);
     rc = root != NULL ? manifest_write(w->json, SELECTION_KIND, SELECTION_FORMAT, root, e)
                       : err_raise(e, RC_NOMEM, "out of memory for '%s'", w->json);
     json_decref(root);

@@ -310,6 +310,13 @@ bool shard_reader_sound(const struct shard_reader *r)
     return lmdb_file_sound(r->file);
 }
 
+enum rc shard_reader_check(const struct shard_reader *r, struct err *e)
+{
+    return shard_reader_sound(r)
+               ? RC_OK
+               : err_raise(e, RC_CORRUPT, "'%s' is damaged: a part of it cannot be read", r->path);
+}
+
 static enum rc reader_check(const struct shard_reader *r, uint64_t position,
                             const struct shard_record *rec, struct err *e)
 {
@@ -359,8 +366,8 @@ enum rc shard_reader_get(struct shard_reader *r, uint64_t position, struct shard
                          (unsigned long long)r->count, (unsigned long long)position);
     }
     rc = reader_fetch(r, position, &rec, &why);
-    if (!shard_reader_sound(r)) {
-        return err_raise(e, RC_CORRUPT, "'%s' is damaged: a part of it cannot be read", r->path);
+    if (shard_reader_check(r, e) != RC_OK) {
+        return RC_CORRUPT;
     }
     if (rc != RC_OK) {
         return err_raise(e, rc, "%s", why.msg);

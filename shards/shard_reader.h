@@ -37,6 +37,8 @@ NODISCARD enum rc shard_reader_get(struct shard_reader *r, uint64_t position,
 /** False once a part of the shard could not be read, which then looks like zeros: ask after using the
  * bytes of a record, before believing what came of them. shard_reader_get asks by itself. */
 bool shard_reader_sound(const struct shard_reader *r);
+/** The same as an error: RC_CORRUPT names the shard. */
+NODISCARD enum rc shard_reader_check(const struct shard_reader *r, struct err *e);
 /** Binary search of a key: *found and *position. */
 void shard_reader_find(const struct shard_reader *r, const struct key128 *key, bool *found,
                        uint64_t *position);

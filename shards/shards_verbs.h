@@ -10,5 +10,6 @@ extern const struct verb verb_verify;
 extern const struct verb verb_export;
 extern const struct verb verb_dedupe;
 extern const struct verb verb_forget;
+extern const struct verb verb_lineage;
 
 #endif

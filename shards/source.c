@@ -281,6 +281,28 @@ static enum rc source_walk_one(const struct source *s, const char *path, const c
     return rc == RC_OK ? source_idx_walk(s, path, *took_next ? next : NULL, e) : rc;
 }
 
+enum rc source_walk_files(const char *const paths[], int n, const struct source_visitor *v,
+                          struct err *e)
+{
+    struct source s = {v, false};
+    enum rc rc = RC_OK;
+
+    for (int i = 0; i < n && rc == RC_OK; i++) {
+        enum source_kind kind = SOURCE_IMAGE;
+        struct err why = {0};
+
+        rc = source_kind_of(paths[i], &kind, &why);
+        if (rc == RC_OK && kind == SOURCE_IDX_IMAGES) {
+            rc = source_idx_walk(&s, paths[i], NULL, e);
+        } else if (rc == RC_NOMEM) {
+            rc = err_raise(e, rc, "%s", why.msg);
+        } else {
+            rc = source_lone_file(&s, paths[i], e); /* tells what it cannot read */
+        }
+    }
+    return rc;
+}
+
 enum rc source_walk(const char *const paths[], int n, bool names_only,
                     const struct source_visitor *v, struct err *e)
 {

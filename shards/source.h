@@ -62,5 +62,9 @@ struct source_visitor {
  * or what the visitor returned. e must not be NULL. */
 NODISCARD enum rc source_walk(const char *const paths[], int n, bool names_only,
                               const struct source_visitor *v, struct err *e);
+/** The same for files that a walk met: none of them is a list, whatever its name, and one that is gone
+ * or no regular file is told to bad(). */
+NODISCARD enum rc source_walk_files(const char *const paths[], int n,
+                                    const struct source_visitor *v, struct err *e);
 
 #endif

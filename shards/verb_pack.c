@@ -8,9 +8,9 @@
 #include "shards/shards_verbs.h"
 
 struct pack_options {
-    char *out, *classes, *match;
+    char *out, *classes, *match, *forbid;
     bool unlabeled, full_sources, retry, check, json;
-    int64_t skip, first, skip_per_class, limit_per_class, shard_bytes, threads;
+    int64_t skip, first, skip_per_class, limit_per_class, shard_bytes, threads, forbid_radius, seed;
 };
 
 #define AT(field) offsetof(struct pack_options, field)
@@ -26,9 +26,12 @@ static const struct opt pack_opts[] = {
     {"first", OPT_INT, AT(first), "0", 0, 1e15, NULL, "N", "of the rest take the first N; 0: all"},
     {"skip_per_class", OPT_INT, AT(skip_per_class), "0", 0, 1e15, NULL, "N", "of those leave out the first N of each class"},
     {"limit_per_class", OPT_INT, AT(limit_per_class), "0", 0, 1e15, NULL, "N", "and take the next N of each class; 0: all"},
+    {"seed", OPT_INT, AT(seed), "-1", -1, 1e15, NULL, "N", "count within each class in an order drawn by N, not in source order (-1)"},
     {"shard_bytes", OPT_SIZE, AT(shard_bytes), "1G", 1, 0x1p40, NULL, "BYTES", "of images in a shard"},
     {"retry", OPT_BOOL, AT(retry), "false", 0, 0, NULL, NULL, "try what the quarantine ledger lists, and that alone; needs no source"},
     {"check", OPT_BOOL, AT(check), "true", 0, 0, NULL, NULL, "decode every new image, so that a bad one is found now"},
+    {"forbid", OPT_STR, AT(forbid), NULL, 0, 0, NULL, "CORPUS,...", "evaluation sets: images that are theirs or look alike are forgotten and listed with distances"},
+    {"forbid_radius", OPT_INT, AT(forbid_radius), "6", 0, 16, NULL, "BITS", "of the 64-bit perceptual hashes that may differ"},
     {"threads", OPT_INT, AT(threads), "0", 0, 64, NULL, "N", "that decode; 0: the cores of this process"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
@@ -51,7 +54,9 @@ static const struct opt_usage pack_usage = {
                    "to CORPUS/quarantine.jsonl with the reason.\n"
                    "\n"
                    "skip, first and the limits per class count candidates in source order,\n"
-                   "so one source can be split into parts that do not overlap.",
+                   "so one source can be split into parts that do not overlap. With a seed the\n"
+                   "limits per class count in an order drawn by it: the same seed gives parts\n"
+                   "that do not overlap, another seed others.",
     .examples =
         "preceptor pack --out data/train photos/train\n"
         "preceptor pack --out dump --unlabeled /data/dump/*.tar\n"
@@ -64,15 +69,16 @@ static enum rc pack_print_json(const struct pack_options *o, const struct pack_r
                                struct err *e)
 {
     json_t *root = json_pack(
-        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f}", "corpus",
-        o->out, "images", (json_int_t)r->images, "bytes", (json_int_t)r->bytes, "shards", r->shards,
-        "classes", r->classes, "seen", (json_int_t)r->seen, "left_out", (json_int_t)r->left_out,
-        "unchanged", (json_int_t)r->unchanged, "new", (json_int_t)r->added, "new_bytes",
-        (json_int_t)r->added_bytes, "duplicates", (json_int_t)r->duplicates, "same",
+        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f,s:I,s:I}",
+        "corpus", o->out, "images", (json_int_t)r->images, "bytes", (json_int_t)r->bytes, "shards",
+        r->shards, "classes", r->classes, "seen", (json_int_t)r->seen, "left_out",
+        (json_int_t)r->left_out, "unchanged", (json_int_t)r->unchanged, "new", (json_int_t)r->added,
+        "new_bytes", (json_int_t)r->added_bytes, "duplicates", (json_int_t)r->duplicates, "same",
         (json_int_t)r->same, "conflicts", (json_int_t)r->conflicts, "quarantined",
         (json_int_t)r->quarantined, "recovered", (json_int_t)r->recovered, "in_quarantine",
         (json_int_t)r->in_quarantine, "new_shards", r->new_shards, "seconds", r->seconds,
-        "images_per_second", (double)r->added / r->seconds);
+        "images_per_second", (double)r->added / r->seconds, "forbidden", (json_int_t)r->forbidden,
+        "forbidden_now", (json_int_t)r->forbidden_now);
     enum rc rc = RC_OK;
 
     if (root == NULL) {
@@ -108,6 +114,12 @@ static void pack_print(const struct pack_options *o, const struct pack_result *r
     if (r->duplicates > 0) {
         printf("twice      %llu further sources of images, %llu of another class\n",
                (unsigned long long)r->duplicates, (unsigned long long)r->conflicts);
+    }
+    if (o->forbid != NULL) {
+        printf("forbidden  %llu are images of '%s' or near them, %llu new: nothing uses them; "
+               "%s/forbidden-*.jsonl lists them\n",
+               (unsigned long long)r->forbidden, o->forbid, (unsigned long long)r->forbidden_now,
+               o->out);
     }
     if (r->recovered > 0) {
         printf("recovered  %llu from quarantine\n", (unsigned long long)r->recovered);
@@ -150,9 +162,13 @@ static enum rc pack_all(const struct pack_options *o, const char *const *sources
                                        .first = o->first,
                                        .skip_per_class = o->skip_per_class,
                                        .limit_per_class = o->limit_per_class,
+                                       .draw = o->seed >= 0,
+                                       .seed = o->seed,
                                        .shard_bytes = o->shard_bytes,
                                        .retry = o->retry,
                                        .check = o->check,
+                                       .forbid = o->forbid,
+                                       .forbid_radius = (int)o->forbid_radius,
                                        .threads = (int)o->threads,
                                        .stop = call->stop};
     struct pack_result result;

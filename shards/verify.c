@@ -1,23 +1,19 @@
 #include "shards/verify.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/mem.h"
-#include "common/base/progress.h"
-#include "shards/corpus.h"
 #include "shards/corpus_impl.h"
+#include "shards/guard.h"
 #include "shards/label_store.h"
 #include "shards/manifest.h"
+#include "shards/near_hashes.h"
 #include "shards/quarantine.h"
 #include "shards/selection.h"
-
-struct verify {
-    const struct verify_config *config;
-    struct verify_result *result;
-    struct progress progress;
-};
+#include "shards/verify_impl.h"
 
 /* ---- what it is -------------------------------------------------------------------------------- */
 
@@ -55,14 +51,16 @@ enum rc verify_kind(const char *path, enum store_kind *kind, struct err *e)
         rc = err_raise(e, RC_IO, "there is nothing at '%s'", path);
     } else if (verify_has(path, "/corpus.json", &no_memory)) {
         *kind = STORE_CORPUS;
+    } else if (verify_has(path, "/stores.json", &no_memory)) {
+        *kind = STORE_RUN;
     } else if (fs_is_dir(path)) {
         *kind = STORE_LABELS; /* label_store_open says what it misses */
     } else if (verify_has(stem, ".json", &no_memory) && verify_has(stem, ".lmdb", &no_memory)) {
         *kind = STORE_SELECTION;
     } else {
         rc = err_raise(e, RC_INVAL,
-                       "'%s' is no store: expected a folder with corpus.json or labels.json, or a "
-                       "selection (NAME.lmdb beside NAME.json)",
+                       "'%s' is no store: expected a folder with corpus.json or labels.json, a "
+                       "selection (NAME.lmdb beside NAME.json), or a run (stores.json)",
                        path);
     }
     mem_free(stem);
@@ -71,8 +69,7 @@ enum rc verify_kind(const char *path, enum store_kind *kind, struct err *e)
 
 /* ---- faults ------------------------------------------------------------------------------------ */
 
-/* A damaged thing is a fault and verifying goes on; another error ends it. */
-static enum rc verify_fault(struct verify *v, enum rc rc, struct err *e)
+enum rc verify_fault(struct verify *v, enum rc rc, struct err *e)
 {
     if (rc != RC_CORRUPT && rc != RC_UNSUPPORTED && rc != RC_INVAL && rc != RC_IO) {
         return rc;
@@ -91,7 +88,7 @@ static enum rc verify_say(struct verify *v, const char *where, uint64_t at, cons
     return verify_fault(v, RC_CORRUPT, e);
 }
 
-static enum rc verify_step(struct verify *v, struct err *e)
+enum rc verify_step(struct verify *v, struct err *e)
 {
     if (v->config->stop != NULL && *v->config->stop) {
         return err_raise(e, RC_REQUEUE, "stopped after %d of %d shards", v->result->verified,
@@ -114,8 +111,8 @@ static int verify_picks(const struct verify *v, int n)
     return v->config->sample > 0 && v->config->sample < n ? (int)v->config->sample : n;
 }
 
-static enum rc verify_manifest(struct verify *v, const char *dir, const char *name,
-                               const char *kind, struct err *e)
+enum rc verify_manifest(struct verify *v, const char *dir, const char *name, const char *kind,
+                        struct err *e)
 {
     char *path = mem_sprintf("%s%s", dir, name);
     json_t *root = NULL;
@@ -130,6 +127,17 @@ static enum rc verify_manifest(struct verify *v, const char *dir, const char *na
     json_decref(root);
     mem_free(path);
     return verify_fault(v, rc, e);
+}
+
+/* The lists of guards beside a store. */
+static enum rc verify_guards(struct verify *v, const char *dir, const json_t *claims, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < json_array_size(claims) && rc == RC_OK; i++) {
+        rc = verify_fault(v, guard_claim_list(dir, json_array_get(claims, i), NULL, NULL, e), e);
+    }
+    return rc;
 }
 
 /* ---- a corpus ---------------------------------------------------------------------------------- */
@@ -233,11 +241,18 @@ static enum rc verify_corpus(struct verify *v, struct err *e)
         rc = shard_reader_open(c, shard, false, &r, e);
         rc = rc == RC_OK ? verify_images(v, c, shard, r, e) : verify_fault(v, rc, e);
         shard_reader_close(r);
+        rc = rc == RC_OK ? verify_fault(v, near_hashes_check(c, shard, e), e) : rc;
         v->result->verified++;
         v->result->bytes += corpus_shard(c, shard)->bytes;
     }
+    if (rc == RC_OK && v->config->sample == 0) {
+        rc = verify_twice(v, c, e);
+    }
     if (rc == RC_OK) {
         rc = verify_later(v, c, e);
+    }
+    if (rc == RC_OK) {
+        rc = verify_guards(v, v->config->path, corpus_guards(c), e);
     }
     if (rc == RC_OK) {
         rc = verify_ledger(v, v->config->path, e);
@@ -331,6 +346,19 @@ static const char *verify_entries(const struct selection_entry *entries, uint64_
     return copies == total ? NULL : "the copies do not add up";
 }
 
+static enum rc verify_selection_guards(struct verify *v, const char *stem, const json_t *claims,
+                                       struct err *e)
+{
+    const char *slash = strrchr(stem, '/');
+    char *dir =
+        slash != NULL ? mem_sprintf("%.*s", (int)(slash - stem) + 1, stem) : mem_strdup(".");
+    enum rc rc =
+        dir != NULL ? verify_guards(v, dir, claims, e) : mem_raise(e, "a path", strlen(stem));
+
+    mem_free(dir);
+    return rc;
+}
+
 static enum rc verify_selection(struct verify *v, struct err *e)
 {
     struct selection *s = NULL;
@@ -369,6 +397,9 @@ static enum rc verify_selection(struct verify *v, struct err *e)
         v->result->records = images;
         rc = rc == RC_OK ? verify_step(v, e) : rc;
     }
+    if (rc == RC_OK) {
+        rc = verify_selection_guards(v, stem, selection_guards(s), e);
+    }
     if (rc == RC_OK && images != selection_info(s)->images) {
         rc = verify_say(v, file, images, "the count of images is not the manifest's", e);
     }
@@ -400,6 +431,9 @@ enum rc verify_store(const struct verify_config *config, struct verify_result *r
         break;
     case STORE_SELECTION:
         rc = verify_selection(&v, e);
+        break;
+    case STORE_RUN:
+        rc = verify_run(&v, e);
         break;
     }
     if (v.progress.what != NULL) {

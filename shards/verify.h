@@ -10,10 +10,10 @@
 
 #include "common/base/err.h"
 
-enum store_kind { STORE_CORPUS, STORE_LABELS, STORE_SELECTION };
+enum store_kind { STORE_CORPUS, STORE_LABELS, STORE_SELECTION, STORE_RUN };
 
 /** What lies at path: a corpus, a label store (or a folder with one), a selection (.lmdb or .json, or
- * without either). RC_INVAL none of them. */
+ * without either), the folder of a training run. RC_INVAL none of them. */
 NODISCARD enum rc verify_kind(const char *path, enum store_kind *kind, struct err *e);
 
 struct verify_config {

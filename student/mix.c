@@ -257,6 +257,7 @@ static enum rc mix_pseudo_label(struct mix *m, const struct feed_item *item, flo
     }
     if (rc == RC_OK) {
         label_to_target(&label, m->c.classes, t->hard ? 0 : t->temperature, target);
+        rc = label_reader_check(reader, e); /* the label lies in the map */
     }
     return rc;
 }

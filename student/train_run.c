@@ -12,9 +12,11 @@
 #include "common/base/progress.h"
 #include "common/coll/coll.h"
 #include "common/train/checkpoint.h"
+#include "shards/manifest.h"
 #include "student/mix.h"
 #include "student/train_eval.h"
 #include "student/train_folder.h"
+#include "student/train_record.h"
 #include "student/train_stores.h"
 
 /* All that a run holds; run_release frees it in the reverse order of making. */
@@ -380,7 +382,7 @@ static enum rc run_steps(struct run *r, struct err *e)
     return rc;
 }
 
-static json_t *run_result(const struct run *r, const char *model_path)
+static json_t *run_result(const struct run *r, const char *model_path, json_t *guards)
 {
     double seconds = clock_now() - r->start;
     double images =
@@ -394,6 +396,7 @@ static json_t *run_result(const struct run *r, const char *model_path)
                   (json_int_t)r->rows.labeled, "unlabeled_a_step", (json_int_t)r->rows.unlabeled);
 
     if (o != NULL) {
+        (void)json_object_set(o, "guards", guards);
         (void)json_object_set_new(o, "forgotten",
                                   json_integer((json_int_t)train_stores_forgotten(&r->stores)));
     }
@@ -408,11 +411,28 @@ static json_t *run_result(const struct run *r, const char *model_path)
     return o;
 }
 
+/* The result, with the digest of the model that it is about. */
+static enum rc run_seal(json_t *o, const char *model, const char *path, struct err *e)
+{
+    char hex[HASH_HEX_DIGEST];
+    struct digest d;
+    enum rc rc = hash_file(model, &d, e);
+
+    if (rc != RC_OK) {
+        return rc;
+    }
+    hash_digest_hex(&d, hex);
+    return json_object_set_new(o, "model_sha256", json_string(hex)) == 0
+               ? manifest_write(path, "result", 1, o, e)
+               : mem_raise(e, "the result", 0);
+}
+
 /* The model and the result, on rank 0. */
 static enum rc run_finish(struct run *r, json_t **result, struct err *e)
 {
     char *model = fs_join(r->c->out, "model.safetensors");
     char *path = fs_join(r->c->out, "result.json");
+    json_t *guards = NULL;
     json_t *o = NULL;
     enum rc rc = model == NULL || path == NULL ? mem_raise(e, "a path", 0) : RC_OK;
 
@@ -420,13 +440,17 @@ static enum rc run_finish(struct run *r, json_t **result, struct err *e)
         rc = model_save(model, trainer_params(r->trainer), trainer_ema(r->trainer), &r->info, e);
     }
     if (rc == RC_OK) {
-        o = run_result(r, model);
-        rc = o == NULL ? mem_raise(e, "the result", 0) : json_write(path, o, e);
+        rc = train_record_guards(&r->stores, &guards, e);
+    }
+    if (rc == RC_OK) {
+        o = run_result(r, model, guards);
+        rc = o == NULL ? mem_raise(e, "the result", 0) : run_seal(o, model, path, e);
     }
     if (rc == RC_OK) {
         *result = o;
         o = NULL;
     }
+    json_decref(guards);
     json_decref(o);
     mem_free(path);
     mem_free(model);
@@ -512,6 +536,7 @@ enum rc train_run(const struct train_config *c, const struct verb_call *call, js
     }
     if (rc == RC_OK && !done && coll_rank(r.control) == 0) {
         rc = train_folder_begin(c, e);
+        rc = rc == RC_OK ? train_record_write(c, &r.stores, r.digest, e) : rc;
     }
     rc = coll_agree(r.control, rc, e);
     if (rc == RC_OK && done) {

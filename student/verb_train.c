@@ -29,6 +29,7 @@ static const struct opt_usage train_usage = {
 static enum rc train_print(const struct train_config *c, const json_t *o, struct err *e)
 {
     const json_t *top1 = json_object_get(o, "top1");
+    const json_t *guards = json_object_get(o, "guards");
 
     if (c->json) {
         if (json_dumpf(o, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
@@ -47,6 +48,10 @@ static enum rc train_print(const struct train_config *c, const json_t *o, struct
     if (json_integer_value(json_object_get(o, "forgotten")) > 0) {
         printf("forgotten  %lld images left out\n",
                (long long)json_integer_value(json_object_get(o, "forgotten")));
+    }
+    for (size_t i = 0; i < json_array_size(guards); i++) {
+        printf("guard      %s\n",
+               json_string_value(json_object_get(json_array_get(guards, i), "says")));
     }
     if (top1 != NULL) {
         printf("top-1      %.2f %%\n", json_number_value(top1));

@@ -52,6 +52,26 @@ out:
     return rc;
 }
 
+enum rc json_digest(json_t *root, struct digest *out, struct err *e)
+{
+    json_t *rest = json_object();
+    char *text = NULL;
+    enum rc rc = RC_OK;
+
+    if (rest != NULL && json_object_update(rest, root) == 0) {
+        (void)json_object_del(rest, "digest");
+        text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
+    }
+    if (text != NULL) {
+        hash_digest(text, strlen(text), out);
+    } else {
+        rc = mem_raise(e, "a digest of JSON", 0);
+    }
+    free(text);
+    json_decref(rest);
+    return rc;
+}
+
 static enum rc json_wrong(const json_t *obj, const char *path, const char *name,
                           const char *expected, struct err *e)
 {

@@ -15,6 +15,10 @@ NODISCARD enum rc json_read(const char *path, json_t **out, struct err *e);
 /** Write atomically, sorted keys, two-space indent, final newline. RC_IO, RC_NOMEM. */
 NODISCARD enum rc json_write(const char *path, const json_t *root, struct err *e);
 
+/** SHA-256 of an object without its member "digest", in compact form: keys sorted by their bytes, no
+ * blanks, UTF-8 (docs/FORMAT.md, section 1). RC_NOMEM. */
+NODISCARD enum rc json_digest(json_t *root, struct digest *out, struct err *e);
+
 /** Typed members: RC_CORRUPT naming path (context for messages) and member when missing or of
  * another type. Strings are borrowed from obj. */
 NODISCARD enum rc json_get_string(const json_t *obj, const char *path, const char *name,

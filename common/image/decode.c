@@ -3,6 +3,37 @@
 
 #include "common/image/image_impl.h"
 
+/* Kinds of pictures that we know by sight and do not read. */
+static const char *decode_foreign(struct input in)
+{
+    static const struct {
+        const char *name;
+        size_t at, n;
+        const char *magic;
+    } kinds[] = {
+        {"TIFF", 0, 4, "II*\0"},
+        {"TIFF", 0, 4, "MM\0*"},
+        {"BigTIFF", 0, 4, "II+\0"},
+        {"BigTIFF", 0, 4, "MM\0+"},
+        {"AVIF", 4, 8, "ftypavif"},
+        {"HEIC", 4, 8, "ftypheic"},
+        {"HEIF", 4, 8, "ftypmif1"},
+        {"JPEG XL", 0, 2, "\xFF\x0A"},
+        {"JPEG XL", 4, 8, "JXL \r\n\x87\n"},
+        {"JPEG 2000", 4, 8, "jP  \r\n\x87\n"},
+        {"Photoshop file", 0, 4, "8BPS"},
+        {"icon", 0, 4, "\0\0\1\0"},
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (in.n >= kinds[i].at + kinds[i].n &&
+            memcmp(in.p + kinds[i].at, kinds[i].magic, kinds[i].n) == 0) {
+            return kinds[i].name;
+        }
+    }
+    return NULL;
+}
+
 enum rc decode_probe(struct input in, enum image_format *format, int *w, int *h,
                      enum image_reason *why, struct err *e)
 {
@@ -21,6 +52,10 @@ enum rc decode_probe(struct input in, enum image_format *format, int *w, int *h,
                             in.n, IMAGE_MAX_BYTES);
     }
     *format = image_sniff(in.p, in.n);
+    if (*format == IMAGE_UNKNOWN && decode_foreign(in) != NULL) {
+        return image_refuse(e, why, IMAGE_UNSUPPORTED_KIND,
+                            "%s is not read: make it a JPEG, PNG or WebP", decode_foreign(in));
+    }
     if (*format == IMAGE_UNKNOWN) {
         return image_refuse(e, why, IMAGE_NOT_IDENTIFIED,
                             "not an image: expected JPEG, PNG, WebP, GIF, BMP, PGM or PPM");

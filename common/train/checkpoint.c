@@ -82,6 +82,27 @@ static enum rc manifest_path(const char *dir, char **out, struct err *e)
     return *out != NULL ? RC_OK : mem_raise(e, MANIFEST, strlen(dir));
 }
 
+/* "digest" is that of the rest; earlier versions wrote none. */
+static enum rc manifest_check(const char *path, json_t *root, struct err *e)
+{
+    struct digest said;
+    struct digest is;
+    enum rc rc = RC_OK;
+
+    if (json_object_get(root, "digest") == NULL) {
+        return RC_OK;
+    }
+    rc = json_get_digest(root, path, "digest", &said, e);
+    if (rc == RC_OK) {
+        rc = json_digest(root, &is, e);
+    }
+    if (rc == RC_OK && memcmp(&said, &is, sizeof is) != 0) {
+        rc = err_raise(e, RC_CORRUPT, "'%s' is damaged: its digest is not that of its contents",
+                       path);
+    }
+    return rc;
+}
+
 /* The manifest's entries, oldest first; an empty array when there is none. */
 static enum rc manifest_read(const char *dir, const char *run_digest, json_t **out, struct err *e)
 {
@@ -107,6 +128,9 @@ static enum rc manifest_read(const char *dir, const char *run_digest, json_t **o
                        path, (long long)version, VERSION);
     }
     rc = rc != RC_OK ? rc : json_get_string(root, path, "run", &run, e);
+    if (rc == RC_OK) {
+        rc = manifest_check(path, root, e);
+    }
     if (rc == RC_OK && strcmp(run, run_digest) != 0) {
         rc = err_raise(e, RC_INVAL,
                        "'%s' belongs to another run (its recipe or data digest is %.16s..., this "
@@ -128,6 +152,8 @@ out:
 static enum rc manifest_write(const char *dir, const char *run_digest, json_t *entries,
                               struct err *e)
 {
+    char hex[HASH_HEX_DIGEST];
+    struct digest d;
     char *path = NULL;
     json_t *root = NULL;
     enum rc rc = manifest_path(dir, &path, e);
@@ -137,7 +163,12 @@ static enum rc manifest_write(const char *dir, const char *run_digest, json_t *e
     }
     root =
         json_pack("{s:s, s:i, s:O}", "run", run_digest, "version", VERSION, "checkpoints", entries);
-    rc = root == NULL ? mem_raise(e, path, 0) : json_write(path, root, e);
+    rc = root == NULL ? mem_raise(e, path, 0) : json_digest(root, &d, e);
+    if (rc == RC_OK) {
+        hash_digest_hex(&d, hex);
+        rc = json_object_set_new(root, "digest", json_string(hex)) == 0 ? json_write(path, root, e)
+                                                                        : mem_raise(e, path, 0);
+    }
     json_decref(root);
     mem_free(path);
     return rc;

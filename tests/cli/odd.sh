@@ -26,7 +26,8 @@ warns/12_pillow__truncated_exif_dpi.jpg' '
         fits["OSError: image file is truncated"] = "truncated"
         fits["OSError: broken data stream"] = "broken truncated unsupported-kind"
         fits["UnidentifiedImageError"] = "not-identified unsupported-kind truncated broken"
-        fits[""] = "not-identified empty" # never offered to Pillow: not a JPEG by its first bytes
+        # Never offered to Pillow: no JPEG by its first bytes; some are pictures of a kind that is not read.
+        fits[""] = "not-identified empty unsupported-kind"
     }
     FNR == NR {
         match($0, /"reason":"[^"]*"/)

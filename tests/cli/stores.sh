@@ -59,6 +59,23 @@ rm -f "$shard"
 expect missing-shard-is-named 1 "images-000000" eval --model "$model" --data "$WORK/c"
 cp "$WORK/whole" "$shard"
 
+expect a-run-is-whole 0 "" verify "$WORK/r" "$WORK/u" "$WORK/l"
+has a-run-is-looked-at "$WORK/out" '^run +.*/r$'
+for file in "$WORK"/r/model.safetensors "$WORK"/r/stores.json "$WORK"/r/result.json; do
+    cp "$file" "$WORK/file"
+    flip "$file" "$(($(stat -c %s "$file") / 2))"
+    expect "a-flip-in-$(basename "$file")-is-found" 1 "1 fault" verify "$WORK/r"
+    cp "$WORK/file" "$file"
+done
+need train --data "$WORK/c" --out "$WORK/r7" "${TINY[@]}" --steps 4 --checkpoint_every 2
+for file in "$WORK"/r7/checkpoint.json "$WORK"/r7/model-*.safetensors "$WORK"/r7/state-*.safetensors; do
+    cp "$file" "$WORK/file"
+    flip "$file" "$(($(stat -c %s "$file") / 2))"
+    expect "a-flip-in-$(basename "$file")-is-found" 1 "1 fault" verify "$WORK/r7"
+    cp "$WORK/file" "$file"
+done
+expect the-mended-run-is-whole 0 "" verify "$WORK/r7"
+
 labels=$(echo "$WORK"/l/*/labels-000000.lmdb)
 chmod u+w "$labels"
 flip "$labels" 9000

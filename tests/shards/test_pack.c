@@ -161,7 +161,7 @@ static void an_unlabeled_corpus_tells_no_class(void **state)
 }
 
 /* The parts of one source that the limits cut out are disjoint and together all of it. */
-static void limits_split_a_source_into_parts(void **state)
+static void split_into_parts(void **state, bool draw, int64_t seed, char **few_out)
 {
     struct pack_config few = {.sources = photos, .n_sources = 1, .first = 24, .limit_per_class = 3};
     struct pack_config rest = {
@@ -171,7 +171,8 @@ static void limits_split_a_source_into_parts(void **state)
     struct err e = {0};
     char *parts[3];
 
-    write_photos(*state, "photos", 10);
+    few.draw = rest.draw = draw;
+    few.seed = rest.seed = seed;
     assert_ok(pack(*state, &few, "few", &r, &e), e);
     assert_int_equal(r.images, 9);
     assert_int_equal(r.left_out, 15);
@@ -196,9 +197,39 @@ static void limits_split_a_source_into_parts(void **state)
         }
         assert_int_equal(in, 1);
     }
-    for (int p = 0; p < 3; p++) {
-        free(parts[p]);
+    *few_out = parts[0];
+    free(parts[1]);
+    free(parts[2]);
+}
+
+static void limits_split_a_source_into_parts(void **state)
+{
+    char *few = NULL;
+
+    write_photos(*state, "photos", 10);
+    split_into_parts(state, false, 0, &few);
+    free(few);
+}
+
+static void limits_by_a_seed_draw_other_parts(void **state)
+{
+    static const char *const names[] = {"few", "rest", "tune"};
+    char *few[3];
+
+    write_photos(*state, "photos", 10);
+    for (int i = 0; i < 3; i++) {
+        char path[512];
+
+        split_into_parts(state, true, i / 2, &few[i]); /* seeds 0, 0, 1 */
+        for (int k = 0; k < 3; k++) {
+            (void)nftw(help_path(path, *state, names[k]), help_remove, 16, FTW_DEPTH | FTW_PHYS);
+        }
     }
+    assert_string_equal(few[0], few[1]);
+    assert_string_not_equal(few[0], few[2]);
+    free(few[0]);
+    free(few[1]);
+    free(few[2]);
 }
 
 static void a_grown_source_adds_only_what_is_new(void **state)
@@ -539,32 +570,22 @@ static void running_out_of_memory_anywhere_loses_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(class_folders_become_a_labeled_corpus, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(an_unlabeled_corpus_tells_no_class, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(limits_split_a_source_into_parts, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(a_grown_source_adds_only_what_is_new, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(bad_files_cost_nothing_but_themselves, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(retry_finds_members_of_archives, help_setup, help_teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_packed_says_why, help_setup, help_teardown),
-        cmocka_unit_test_setup_teardown(an_image_without_a_class_is_named, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(a_pattern_takes_a_part_of_a_source, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(a_class_file_gives_the_order, help_setup, help_teardown),
-        cmocka_unit_test_setup_teardown(duplicates_are_stored_once_and_conflicts_counted,
-                                        help_setup, help_teardown),
-        cmocka_unit_test_setup_teardown(a_stop_seals_what_was_read_and_asks_for_more, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(running_out_of_memory_anywhere_loses_nothing, help_setup,
-                                        help_teardown),
-        cmocka_unit_test_setup_teardown(a_killed_pack_goes_on_and_ends_the_same, help_setup,
-                                        help_teardown)};
+#define CASE(f_) cmocka_unit_test_setup_teardown(f_, help_setup, help_teardown)
+    const struct CMUnitTest tests[] = {CASE(class_folders_become_a_labeled_corpus),
+                                       CASE(an_unlabeled_corpus_tells_no_class),
+                                       CASE(limits_split_a_source_into_parts),
+                                       CASE(limits_by_a_seed_draw_other_parts),
+                                       CASE(a_grown_source_adds_only_what_is_new),
+                                       CASE(bad_files_cost_nothing_but_themselves),
+                                       CASE(retry_finds_members_of_archives),
+                                       CASE(what_cannot_be_packed_says_why),
+                                       CASE(an_image_without_a_class_is_named),
+                                       CASE(a_pattern_takes_a_part_of_a_source),
+                                       CASE(a_class_file_gives_the_order),
+                                       CASE(duplicates_are_stored_once_and_conflicts_counted),
+                                       CASE(a_stop_seals_what_was_read_and_asks_for_more),
+                                       CASE(running_out_of_memory_anywhere_loses_nothing),
+                                       CASE(a_killed_pack_goes_on_and_ends_the_same)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

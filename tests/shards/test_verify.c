@@ -2,13 +2,21 @@
 
 #include <fcntl.h>
 
+#include "common/base/json.h"
+#include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "shards/corpus_impl.h"
+#include "shards/forget.h"
+#include "shards/guard.h"
 #include "shards/label_store.h"
+#include "shards/manifest.h"
+#include "shards/near_hashes.h"
 #include "shards/quarantine.h"
 #include "shards/selection.h"
 #include "shards/verify.h"
 
-enum { FLIPS = 120, VERIFY_IMAGES = 60 };
+/* 18 kinds of files: over 1000 places in all. */
+enum { FLIPS = 60, VERIFY_IMAGES = 60 };
 
 struct faults {
     int n;
@@ -101,6 +109,128 @@ static void every_flip_in_a_corpus_is_found(void **state)
     find_flips(*state, *state, "corpus.json");
     find_flips(*state, *state, "occurrences-000000.jsonl");
     find_flips(*state, *state, "quarantine.jsonl");
+}
+
+/* Enter a guard's claim with a list of one line; the list's name. */
+static void claim(const char *dir, const char *prefix, json_t *claims, char name[GUARD_NAME])
+{
+    const char *text = "{\"corpus\":\"c\",\"distance\":1}\n";
+    struct guard *g = NULL;
+    json_t *one = NULL;
+    char eval[512];
+    struct err e = {0};
+
+    help_corpus(help_path(eval, dir, "eval"), 5, 0, 0);
+    assert_ok(guard_open(eval, 6, &g, &e), e);
+    assert_ok(guard_list_write(dir, prefix, text, strlen(text), name, &e), e);
+    assert_ok(guard_claim(g, 1, 1, name, text, strlen(text), &one, &e), e);
+    assert_int_equal(json_array_append_new(claims, one), 0);
+    guard_close(g);
+}
+
+static void every_flip_beside_the_shards_is_found(void **state)
+{
+    char name[GUARD_NAME];
+    char list[512];
+    struct corpus *c = NULL;
+    struct near_hashes h;
+    struct forget_result r;
+    char key[HASH_HEX_KEY];
+    struct err e = {0};
+
+    help_corpus(*state, VERIFY_IMAGES, 0, 0);
+    assert_ok(corpus_load(*state, &c, &e), e);
+    assert_ok(near_hashes_open(c, 0, &h, &e), e); /* made, and left beside the shard */
+    hash_key_hex(&h.entries[7].key, key);
+    near_hashes_close(&h);
+    c->guards = json_array();
+    claim(*state, "forbidden-", c->guards, name);
+    assert_ok(corpus_save(c, &e), e);
+    corpus_close(c);
+    help_text(*state, "list", key);
+    assert_ok(forget_list(*state, help_path(list, *state, "list"), "a test", &r, &e), e);
+    assert_int_equal(r.fresh, 1);
+    find_flips(*state, *state, "forgotten.bin");
+    find_flips(*state, *state, "hashes-000000.bin");
+    find_flips(*state, *state, name);
+}
+
+static void a_key_in_two_shards_is_a_fault(void **state)
+{
+    char path[2][512];
+    char from[600];
+    char to[600];
+    char *data = NULL;
+    size_t bytes = 0;
+    struct corpus *a = NULL;
+    struct corpus *b = NULL;
+    struct corpus_shard shard;
+    struct faults f;
+    struct verify_result r;
+    struct err e = {0};
+
+    help_corpus(help_path(path[0], *state, "a"), 10, 0, 0);
+    help_corpus(help_path(path[1], *state, "b"), 1, 0, 0); /* image 0 is in both */
+    assert_ok(corpus_load(path[0], &a, &e), e);
+    assert_ok(corpus_load(path[1], &b, &e), e);
+    shard = *corpus_shard(b, 0);
+    (void)snprintf(shard.name, sizeof shard.name, "images-000001.lmdb");
+    (void)snprintf(from, sizeof from, "%s/images-000000.lmdb", path[1]);
+    (void)snprintf(to, sizeof to, "%s/images-000001.lmdb", path[0]);
+    assert_ok(fs_read(from, 1 << 30, &data, &bytes, &e), e);
+    assert_ok(fs_write_atomic(to, data, bytes, &e), e);
+    mem_free(data);
+    assert_ok(corpus_append_shard(a, &shard, &e), e);
+    assert_ok(corpus_save(a, &e), e);
+    corpus_close(a);
+    corpus_close(b);
+    assert_ok(verify(path[0], &f, &r, &e), e);
+    assert_int_equal(f.n, 1);
+    assert_non_null(
+        strstr(f.last, "is in two shards, 'images-000000.lmdb' and 'images-000001.lmdb'"));
+}
+
+static void write_entry(const char *dir, const char *name, const char *text, char hex[65])
+{
+    struct digest d;
+
+    help_text(dir, name, text);
+    hash_digest(text, strlen(text), &d);
+    hash_digest_hex(&d, hex);
+}
+
+/* The folder of a run as student/ and common/train write it. */
+static void every_flip_in_a_run_is_found(void **state)
+{
+    char hex[3][HASH_HEX_DIGEST];
+    char whole[HASH_HEX_DIGEST];
+    char path[512];
+    struct digest d;
+    json_t *o = json_pack("{s:s,s:{}}", "run_digest", "0123", "stores");
+    struct err e = {0};
+
+    assert_ok(manifest_write(help_path(path, *state, "stores.json"), "run", 1, o, &e), e);
+    json_decref(o);
+    write_entry(*state, "model-1.safetensors", "the averaged weights of a step", hex[0]);
+    write_entry(*state, "state-1.safetensors", "weights, momentum and counters", hex[1]);
+    write_entry(*state, "model.safetensors", "the weights in the end", hex[2]);
+    o = json_pack("{s:s,s:i,s:[{s:{s:s,s:s},s:{s:s,s:s},s:i}]}", "run", "0123", "version", 1,
+                  "checkpoints", "model", "file", "model-1.safetensors", "sha256", hex[0], "state",
+                  "file", "state-1.safetensors", "sha256", hex[1], "step", 1);
+    assert_ok(json_digest(o, &d, &e), e);
+    hash_digest_hex(&d, whole);
+    assert_int_equal(json_object_set_new(o, "digest", json_string(whole)), 0);
+    assert_ok(json_write(help_path(path, *state, "checkpoint.json"), o, &e), e);
+    json_decref(o);
+    o = json_pack("{s:f,s:s}", "loss", 2.5, "model_sha256", hex[2]);
+    assert_ok(manifest_write(help_path(path, *state, "result.json"), "result", 1, o, &e), e);
+    json_decref(o);
+    find_flips(*state, *state, "stores.json");
+    find_flips(*state, *state, "checkpoint.json");
+    find_flips(*state, *state, "model-1.safetensors");
+    find_flips(*state, *state, "state-1.safetensors");
+    find_flips(*state, *state, "result.json");
+    find_flips(*state, *state, "model.safetensors");
 }
 
 static void one_damaged_shard_does_not_hide_the_next(void **state)
@@ -202,16 +332,21 @@ static void every_flip_in_a_selection_is_found(void **state)
     const struct selection_entry entries[] = {{1, 0, 1}, {5, 2, 3}, {9, 1, 1}};
     struct selection_info info = {.n_classes = 3, .rule = "by hand"};
     struct selection_writer *w = NULL;
+    char name[GUARD_NAME];
     char path[512];
     struct err e = {0};
 
+    info.guards = json_array();
+    claim(*state, "s.forbidden-", info.guards, name);
     assert_ok(selection_writer_create(help_path(path, *state, "s"), &w, &e), e);
     assert_ok(selection_writer_put(w, 0, entries, 3, &e), e);
     assert_ok(selection_writer_put(w, 2, entries, 2, &e), e);
     assert_ok(selection_writer_seal(w, &info, &e), e);
     selection_writer_close(w);
+    json_decref(info.guards);
     find_flips(path, *state, "s.lmdb");
     find_flips(path, *state, "s.json");
+    find_flips(path, *state, name);
 }
 
 int main(void)
@@ -225,7 +360,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_store_is_refused, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(every_flip_in_labels_is_found, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(every_flip_in_a_selection_is_found, help_setup,
-                                        help_teardown)};
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(every_flip_beside_the_shards_is_found, help_setup,
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(a_key_in_two_shards_is_a_fault, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(every_flip_in_a_run_is_found, help_setup, help_teardown)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
