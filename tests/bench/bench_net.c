@@ -1,8 +1,10 @@
 /*
  * A network on this processor against the bound of its convolutions: whole passes, and each of the
  * network's convolution plans run alone on memory of its own, in turns; the least time of each.
+ * int8 is calibrated on the images it is timed with, and says how far from f32 it is.
  * Prints 'ours IMG/S', 'bound IMG/S' and 'part NAME SECONDS' for each part of one profiled pass.
  */
+#include <math.h>
 #include <string.h>
 
 #include "common/coll/coll.h"
@@ -12,7 +14,7 @@
 #include "tests/bench/bench.h"
 
 static const char usage[] =
-    "bench_net infer|train FAMILY SIZE BATCH f32|bf16 CHANNELS CLASSES SECONDS\n"
+    "bench_net infer|train FAMILY SIZE BATCH f32|bf16|int8 CHANNELS CLASSES SECONDS\n"
     "       bench_net model FILE FAMILY CHANNELS CLASSES    write random weights";
 
 enum { ROUNDS = 3, PART_N = 8 };
@@ -104,20 +106,97 @@ static void make_trainer(struct subject *s)
     s->whole = s->net;
 }
 
-static void make_net(struct subject *s)
+static float *random_weights(const struct net *n)
 {
-    float *w;
+    float *w = params_buffer(net_params(n));
     struct err e = {0};
 
+    if (w == NULL) {
+        bench_must(mem_raise(&e, "weights", net_params(n)->n_total * sizeof *w), &e);
+    }
+    params_init(net_params(n), 1, 0.01, w);
+    return w;
+}
+
+/* The f32 network's logits, and the ranges of what it computed on the way. */
+static struct quant *calibrate(struct subject *s, float *logits)
+{
+    struct net_config c = s->config;
+    struct quant_watch *watch = NULL;
+    struct quant *q = NULL;
+    struct net *n = NULL;
+    struct err e = {0};
+    float *w;
+
+    c.type = DT_F32;
+    c.whole = true;
+    bench_must(net_create(s->dev, &c, &n, &e), &e);
+    bench_must(quant_create(&c.model, &q, &e), &e);
+    bench_must(quant_watch_create(q, &watch, &e), &e);
+    w = random_weights(n);
+    bench_must(net_load(n, w, &e), &e);
+    net_observe(n, quant_watch_see, watch);
+    bench_must(net_infer(n, s->pixels, logits, &e), &e);
+    quant_watch_finish(watch);
+    quant_watch_destroy(watch);
+    net_destroy(n);
+    mem_free(w);
+    return q;
+}
+
+static int best_class(const float *logits, int classes)
+{
+    int best = 0;
+
+    for (int k = 1; k < classes; k++) {
+        best = logits[k] > logits[best] ? k : best;
+    }
+    return best;
+}
+
+static void print_agreement(struct subject *s, const float *f32)
+{
+    const int classes = s->config.model.classes;
+    const int batch = s->config.batch;
+    double difference = 0;
+    double norm = 0;
+    int agree = 0;
+
+    (void)pass(s);
+    for (int i = 0; i < batch * classes; i++) {
+        const double d = (double)s->logits[i] - (double)f32[i];
+
+        difference += d * d;
+        norm += (double)f32[i] * (double)f32[i];
+    }
+    for (int i = 0; i < batch; i++) {
+        agree +=
+            best_class(s->logits + i * classes, classes) == best_class(f32 + i * classes, classes);
+    }
+    printf(
+        "note\tint8 on random weights: %d of %d images have f32's best class, logits are %.4f of "
+        "their norm from f32's\n",
+        agree, batch, sqrt(difference / norm));
+}
+
+static void make_net(struct subject *s)
+{
+    const size_t logits = (size_t)(s->config.batch * s->config.model.classes);
+    const bool int8 = s->config.type == DT_U8;
+    float *f32 = bench_alloc(logits * sizeof *f32);
+    struct err e = {0};
+    float *w;
+
+    s->config.quant = int8 ? calibrate(s, f32) : NULL;
     bench_must(net_create(s->dev, &s->config, &s->net, &e), &e);
     bench_must(net_create_one(s->dev, &s->config, &s->whole, &e), &e);
-    w = params_buffer(net_params(s->net));
-    if (w == NULL) {
-        bench_must(mem_raise(&e, "weights", net_params(s->net)->n_total * sizeof *w), &e);
-    }
-    params_init(net_params(s->net), 1, 0.01, w);
+    w = random_weights(s->net);
     bench_must(net_load(s->net, w, &e), &e);
     mem_free(w);
+    if (int8) {
+        print_agreement(s, f32);
+    }
+    mem_free(f32);
 }
 
 /* ---- the bound ------------------------------------------------------------------------------- */
@@ -132,7 +211,7 @@ struct alone {
 
 static bool is_conv(enum op_kind k)
 {
-    return k == OP_CONV || k == OP_CONV_BWD_DATA || k == OP_CONV_BWD_WEIGHTS;
+    return k == OP_CONV || k == OP_CONV_Q || k == OP_CONV_BWD_DATA || k == OP_CONV_BWD_WEIGHTS;
 }
 
 static float *ones(size_t n)
@@ -355,7 +434,9 @@ int main(int argc, char **argv)
         (struct net_config){.model = {family(argv[2]), bench_int(argv[6]), bench_int(argv[7])},
                             .batch = bench_int(argv[4]),
                             .size = bench_int(argv[3]),
-                            .type = strcmp(argv[5], "bf16") == 0 ? DT_BF16 : DT_F32,
+                            .type = strcmp(argv[5], "bf16") == 0   ? DT_BF16
+                                    : strcmp(argv[5], "int8") == 0 ? DT_U8
+                                                                   : DT_F32,
                             .mean = {0.485f, 0.456f, 0.406f},
                             .std = {0.229f, 0.224f, 0.225f}};
     bench_must(coll_self_create(&s.coll, &e), &e);
