@@ -84,6 +84,19 @@ void probe_processor(struct probe *p)
     }
 }
 
+/* A training step waits for its slowest thread at every layer. */
+static void probe_load(struct probe *p, int usable)
+{
+    double load[1] = {0};
+
+    if (getloadavg(load, 1) == 1 && load[0] > 1.5 * usable) {
+        (void)snprintf(p->advice, sizeof p->advice,
+                       "a load of %.1f: other work wants these cores; on shared cores fewer "
+                       "--threads can train faster than one for each core",
+                       load[0]);
+    }
+}
+
 void probe_cores(struct probe *p)
 {
     cpu_set_t set;
@@ -94,6 +107,7 @@ void probe_cores(struct probe *p)
     long long period = 0;
 
     (void)snprintf(p->value, sizeof p->value, "%d of %ld usable", usable, online);
+    probe_load(p, usable);
     if (probe_field("/sys/fs/cgroup/cpu.max", "", quota, sizeof quota)) {
         char *end = NULL;
 

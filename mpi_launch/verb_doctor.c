@@ -109,8 +109,12 @@ static void doctor_ranks(struct doctor_rows *rows, const struct coll *control)
 {
     struct probe *p = doctor_row(rows, "ranks");
 
-    (void)snprintf(p->value, sizeof p->value, "%d (%s), %d on this host", coll_size(control),
-                   coll_name(control), coll_local_size(control));
+    const int threads = coll_threads(control, 0);
+
+    (void)snprintf(p->value, sizeof p->value,
+                   "%d (%s), %d on this host, each %d thread%s (cores / ranks of this host)",
+                   coll_size(control), coll_name(control), coll_local_size(control), threads,
+                   threads == 1 ? "" : "s");
 }
 
 static void doctor_folders(struct doctor_rows *rows, const char **paths, int n)

@@ -4,6 +4,7 @@ export BUILD_DIR=${BUILD_DIR:-build/release} BENCH_OUT=${BENCH_OUT:-build}
 export BENCH_DATA=$BENCH_OUT/bench-data          # photos, corpora, models: made once, kept
 export BENCH_VENV=$BENCH_OUT/bench-venv          # the peers' Python environment
 export BENCH_SECONDS=${BENCH_SECONDS:-15}        # of one measurement
+export TORCHINDUCTOR_CACHE_DIR=$BENCH_DATA/inductor
 export PRECEPTOR=${PRECEPTOR:-$BUILD_DIR/preceptor}
 # shellcheck disable=SC2034
 row_dir=tests/bench/rows

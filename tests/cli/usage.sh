@@ -51,9 +51,12 @@ check models-counts-resnetrs420 grep -qE '^resnetrs420 +191891656 ' "$WORK/out"
 expect models-shows-memory 0 "" models resnetrs11_w16 --memory
 has models-memory-is-shown "$WORK/out" ' MiB .* MiB '
 lacks models-memory-is-not-zero "$WORK/out" ' 0.0 MiB'
+expect models-measures-speed 0 "" models resnetrs11_w16 --speed --no-memory --size 28 --batch 8
+check models-speed-is-shown grep -qE '^resnetrs11_w16 .* 28 +[1-9][0-9]*\.[0-9] +([1-9][0-9]*\.[0-9]|-) ' "$WORK/out"
 expect models-unknown-member-is-named 2 "no member of the family is named 'resnet50'" models resnet50
 expect doctor-looks-at-a-folder 0 "" doctor "$WORK"
 check doctor-tells-the-device grep -q '^device cpu .*oneDNN' "$WORK/out"
+check doctor-tells-ranks-and-threads grep -qE '^ranks .*each [0-9]+ threads? ' "$WORK/out"
 check doctor-tells-free-space grep -qE '^folder .*GiB free' "$WORK/out"
 
 # json CASE ARGS...: standard output is one JSON document.
