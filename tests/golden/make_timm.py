@@ -274,8 +274,8 @@ def decayed(name, c):
     return c['decay_biases'] or name.endswith('.weight')
 
 
-def train(c, seed):
-    """STEPS steps; None when in the first a ReLU's input comes nearer to 0 than the margin (times its
+def train(c, seed, masks=None):
+    """STEPS steps, whose open ReLUs go to the file masks; None when in the first a ReLU's input comes nearer to 0 than the margin (times its
     layer's rms), so that f32 may flip its sign."""
     torch.manual_seed(0)
     model = fill(narrow(c['width'], c['blocks'], c['channels'], c['classes']), seed)
@@ -284,6 +284,8 @@ def train(c, seed):
     bns = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     worst = [float('inf')]
     margin_hooks(model, worst)
+    if masks is not None:
+        relu_hooks(model, masks)
     params = dict(model.named_parameters())
     state = {k: v for k, v in model.state_dict().items() if 'tracked' not in k}  # views
     start = {k: v.clone() for k, v in state.items()}

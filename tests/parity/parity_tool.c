@@ -3,7 +3,8 @@
  *
  *   golden_net FILE MASKS  JSON lines {what, worst, name}: gradients of a stored case (make_timm.py);
  *                          MASKS: which ReLUs of the reference are open
- *   golden_train FILE      ... training steps of stored cases
+ *   golden_train FILE MASKS
+ *                          ... ten training steps of a stored case
  *   layout FAMILY          "name 64x3x3x3" a tensor, then "parameters N"
  *   logits WEIGHTS BACKEND TYPE SIZE N PIXELS OUT
  *                          a model's logits (f32) of N images of raw u8 pixels, ImageNet's mean and std
@@ -64,29 +65,42 @@ static char *next_line(char line[LINE_SIZE])
 
 /* ---- stored cases ---------------------------------------------------------------------------- */
 
+/* From here on the reference's ReLUs are open, and no others. */
+static void dictate(const char *path, struct relu_masks *masks)
+{
+    char *open = NULL;
+    struct err e = {0};
+
+    *masks = (struct relu_masks){.dictated = true};
+    golden_ok(fs_read(path, FILE_BYTES_MAX, &open, &masks->n, &e), &e);
+    masks->open = (uint8_t *)open;
+    relu_masks_now = masks;
+}
+
+static void dictated(struct relu_masks *masks)
+{
+    relu_masks_now = NULL;
+    golden_must(masks->at == masks->n, "as many ReLUs as the reference has");
+    relu_masks_release(masks);
+}
+
 static int golden_net(char **a)
 {
     json_t *root = golden_read(a[0]);
     const json_t *c = json_array_get(json_object_get(root, "gradients"), 0);
     const char *name = golden_name(c);
     struct golden_gradients g = golden_net_gradients(c, "ref", DT_F64);
-    struct relu_masks masks = {.dictated = true};
-    char *open = NULL;
-    struct err e = {0};
+    struct relu_masks masks;
 
     row(name, "loss f64", g.loss, "loss");
     worst_row(name, "gradients f64", g.grads);
     worst_row(name, "BN statistics f64", g.stats);
-    golden_ok(fs_read(a[1], FILE_BYTES_MAX, &open, &masks.n, &e), &e);
-    masks.open = (uint8_t *)open;
-    relu_masks_now = &masks;
+    dictate(a[1], &masks);
     g = golden_net_gradients(c, "cpu", DT_F32);
-    relu_masks_now = NULL;
-    golden_must(masks.at == masks.n, "as many ReLUs as the reference has");
+    dictated(&masks);
     row(name, "loss f32", g.loss, "loss");
     worst_row(name, "gradients f32, ReLU masks injected", g.grads);
     worst_row(name, "BN statistics f32", g.stats);
-    relu_masks_release(&masks);
     json_decref(root);
     return 0;
 }
@@ -124,13 +138,11 @@ static void train_case(const json_t *c)
 static int golden_train(char **a)
 {
     json_t *root = golden_read(a[0]);
-    size_t i;
-    const json_t *c;
+    struct relu_masks masks;
 
-    json_array_foreach(json_object_get(root, "cases"), i, c)
-    {
-        train_case(c);
-    }
+    dictate(a[1], &masks);
+    train_case(json_array_get(json_object_get(root, "cases"), 0));
+    dictated(&masks);
     json_decref(root);
     return 0;
 }
@@ -472,7 +484,7 @@ int main(int argc, char **argv)
         const char *name;
         int args;
         int (*run)(char **args);
-    } jobs[] = {{"golden_net", 2, golden_net},   {"golden_train", 1, golden_train},
+    } jobs[] = {{"golden_net", 2, golden_net},   {"golden_train", 2, golden_train},
                 {"layout", 1, layout},           {"logits", 7, logits},
                 {"pixels", 5, pixels},           {"augment", 1, augment},
                 {"arguments", 2, arguments},     {"drop_path", 3, drop_path},
