@@ -14,11 +14,11 @@ PRECEPTOR=$program
 . "$(dirname "$0")/../mpi/label.bash"
 export PRECEPTOR_PLAN_CACHE=$WORK/plans
 export FAKE_CUDA_DEVICES=3
-LIMIT=60
+LIMIT=240
 
 # buckets N CASE: the lines of all ranks in $WORK/out
 buckets() {
-    ranks "$1" "$BUILD_DIR/tests/gpu/nccl_ranks" "$2" >"$WORK/out" 2>&1 || true
+    LIMIT=60 ranks "$1" "$BUILD_DIR/tests/gpu/nccl_ranks" "$2" >"$WORK/out" 2>&1 || true
 }
 
 # says COUNT PATTERN NAME

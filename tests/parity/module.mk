@@ -9,7 +9,7 @@ $(PARITY_TOOL): $(B)/%: %.c $(PROG_LIBS)
 -include $(PARITY_TOOL).d
 
 # Where tests/golden/relu_masks.h says which ReLUs are open.
-$(PARITY_TOOL) $(B)/tests/common/nn/test_net_golden $(B)/tests/gpu/common/nn/test_net_golden: \
+$(PARITY_TOOL) $(foreach w,tests tests/gpu tests/on_gpu,$(B)/$(w)/common/nn/test_net_golden): \
     private LDFLAGS += -Wl,--wrap=plan_run
 
 .PHONY: parity
