@@ -47,7 +47,7 @@ enum { MAIN_VERBS = sizeof main_verbs / sizeof main_verbs[0] };
 /* Seconds that a collective waits for a rank unless the verb says otherwise. */
 static const double MAIN_PATIENCE = 600;
 
-enum { MAIN_TAG_DONE = 7001, MAIN_POLL_NS = 20 * 1000 * 1000 };
+enum { MAIN_TAG_DONE = 7001, MAIN_POLL_NS = 20 * 1000 * 1000, MAIN_GONE_LOOKS = 25 };
 
 /* Set by signals, read by verbs. */
 static volatile sig_atomic_t main_stop;
@@ -199,12 +199,18 @@ static enum rc main_wait_for_root(struct coll *control, struct err *e)
     int outcome = 0;
     size_t bytes = 0;
     int from = -1;
+    int gone = 0; /* looks in a row: its last message may still be on the way */
 
     for (;;) {
         enum rc rc = coll_poll(control, MAIN_TAG_DONE, &outcome, sizeof outcome, &bytes, &from, e);
 
         if (rc != RC_OK || from == 0) {
             return rc != RC_OK ? rc : (enum rc)outcome;
+        }
+        gone = coll_gone(control, 0) ? gone + 1 : 0;
+        if (gone > MAIN_GONE_LOOKS) {
+            coll_abandon(control);
+            return err_raise(e, RC_LIB, "rank 0 is lost: its process is gone");
         }
         (void)nanosleep(&nap, NULL);
     }

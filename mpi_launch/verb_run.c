@@ -110,7 +110,7 @@ static enum rc run_open_out(struct run_job *j, struct err *e)
         return err_raise(e, RC_IO, "cannot write in '%s': %s", j->config.out, strerror(errno));
     }
     if (flock(j->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        return err_raise(e, RC_INVAL, "another `preceptor run` is working in '%s'", j->config.out);
+        return err_raise(e, RC_INVAL, "another 'preceptor run' is working in '%s'", j->config.out);
     }
     rc = fs_read(j->recipe.path, YAML_MAX_BYTES, &text, &bytes, e);
     path = fs_join(j->config.out, "recipe.yaml");

@@ -200,16 +200,22 @@ enum rc class_list_intern(struct class_list *l, const char *name, size_t bytes, 
 static enum rc class_list_lines(struct class_list *l, const char *text, const char *path,
                                 struct err *e)
 {
+    struct err why = {0};
     enum rc rc = RC_OK;
+    long number = 0;
 
     for (const char *s = text; *s != '\0' && rc == RC_OK;) {
         size_t line = strcspn(s, "\n");
         size_t bytes = strcspn(s, "\t\r\n");
 
+        number++;
         if (bytes > 0) {
-            rc = class_list_add(l, s, bytes, e);
+            rc = class_list_add(l, s, bytes, &why);
         }
         s += line + (s[line] == '\n');
+    }
+    if (rc != RC_OK) {
+        return err_raise(e, rc, "'%s' line %ld: %s", path, number, why.msg);
     }
     if (rc == RC_OK && l->n == 0) {
         rc = err_raise(e, RC_INVAL, "the class list '%s' is empty: expected one name a line", path);

@@ -17,8 +17,11 @@ export ASAN_OPTIONS="fast_unwind_on_malloc=0:allocator_may_return_null=1:${ASAN_
 export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="suppressions=$lint_dir/tsan.supp:history_size=5:allocator_may_return_null=1:ignore_noninstrumented_modules=1"
 
-UNIT_TIMEOUT=${UNIT_TIMEOUT:-120}
-SCRIPT_TIMEOUT=${SCRIPT_TIMEOUT:-600}
+# How many times longer everything may take (mpi.bash and cli.bash know it too): sanitizers are slow.
+case ${1:-} in asan | tsan | */asan/* | */tsan/*) SLOWER=5 ;; *) SLOWER=1 ;; esac
+export SLOWER
+UNIT_TIMEOUT=${UNIT_TIMEOUT:-$((120 * SLOWER))}
+SCRIPT_TIMEOUT=${SCRIPT_TIMEOUT:-$((600 * SLOWER))}
 
 make_scratch() {
     SCRATCH=$(mktemp -d)

@@ -240,6 +240,11 @@ void coll_set_patience(struct coll *c, double seconds)
     c->ops->patience(c, seconds);
 }
 
+bool coll_gone(const struct coll *c, int rank)
+{
+    return c->ops->gone != NULL && c->ops->gone(c, rank);
+}
+
 void coll_abandon(struct coll *c)
 {
     c->ops->abandon(c);

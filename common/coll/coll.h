@@ -103,6 +103,9 @@ NODISCARD enum rc coll_poll(struct coll *c, int tag, void *msg, size_t max, size
  * PRECEPTOR_START_SECONDS, by the end of the process: MPI can be asked nothing then. */
 void coll_set_patience(struct coll *c, double seconds);
 
+/** Whether the rank was a process of this host that is no more; false for ranks of other hosts. */
+bool coll_gone(const struct coll *c, int rank);
+
 /** A rank is dead (its heartbeats ended): coll_destroy of this process then frees without any
  * collective and leaves MPI unfinalised, since a collective with a dead rank never returns. The
  * process must then end by _exit. */

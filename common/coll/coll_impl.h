@@ -27,6 +27,7 @@ struct coll_ops {
     enum rc (*look)(struct coll *c, struct coll_wait *w, struct err *e);
     /* another rank's wait was given up: this one's collectives are refused from now on, too */
     void (*lose)(struct coll *c);
+    bool (*gone)(const struct coll *c, int rank); /* NULL: never */
     void (*patience)(struct coll *c, double seconds);
     void (*abandon)(struct coll *c);
     void (*abort)(struct coll *c, int code);

@@ -2,13 +2,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/coll/coll_mpi_impl.h"
 
 enum {
     OUTBOX_EACH = 8, /* places for messages to one rank: a dead one must not silence the others */
     FLUSH_US = 200,
-    FLUSH_TRIES = 25000,    /* 5 s for the last messages to leave */
-    FLUSH_TRIES_LOST = 500, /* 0.1 s when some rank will never take them */
+    FLUSH_MS = 5000,     /* for the last messages to leave */
+    FLUSH_MS_LOST = 100, /* when some rank will never take them */
 };
 
 /* A free place of the outbox for a message to a rank, or NULL: what was taken by its receiver frees
@@ -93,10 +94,9 @@ enum rc coll_mpi_mail_poll(struct coll *c, int tag, void *msg, size_t max, size_
 /* Whether every message has left; gives the receivers some time. */
 bool coll_mpi_mail_flush(struct coll_mpi *m)
 {
-    const int patience = coll_mpi_lost(m)      ? 0
-                         : m->world->abandoned ? FLUSH_TRIES_LOST
-                                               : FLUSH_TRIES;
-    for (int tries = 0; tries < patience; tries++) {
+    const double patience = m->world->abandoned ? FLUSH_MS_LOST / 1e3 : FLUSH_MS / 1e3;
+    const double start = clock_now();
+    while (!coll_mpi_lost(m) && clock_now() - start < patience) {
         bool empty = true;
         (void)outbox_place(m, m->base.rank);
         for (int i = 0; i < COLL_MPI_OUTBOX; i++) {

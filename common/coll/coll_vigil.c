@@ -23,11 +23,16 @@ enum rc coll_vigil_refuse(struct err *e)
     return err_raise(e, RC_PEER, "a rank is lost: nothing can be agreed on any more");
 }
 
+bool coll_vigil_gone(const struct coll_vigil *v, int rank)
+{
+    return v->pids[rank] > 0 && kill((pid_t)v->pids[rank], 0) != 0 && errno == ESRCH;
+}
+
 /* A rank of this host whose process is no more, or -1. */
 static int vigil_missing(const struct coll_vigil *v)
 {
     for (int r = 0; r < coll_size(v->control); r++) {
-        if (v->pids[r] > 0 && kill((pid_t)v->pids[r], 0) != 0 && errno == ESRCH) {
+        if (coll_vigil_gone(v, r)) {
             return r;
         }
     }

@@ -32,6 +32,8 @@ struct coll_wait {
     bool *heard;   /* (size) rank 0: who said that it waits too */
 };
 
+/** Whether the rank's process was on this host and has ended. */
+bool coll_vigil_gone(const struct coll_vigil *v, int rank);
 /** A look, every COLL_VIGIL_MS or so during a wait. RC_PEER, or RC_LIB where rank 0 cannot speak: the
  * wait is given up, and the vigil is lost. RC_NOMEM. */
 NODISCARD enum rc coll_vigil_look(struct coll_vigil *v, struct coll_wait *w, struct err *e);

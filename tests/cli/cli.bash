@@ -7,6 +7,7 @@ set -uo pipefail
 WORK=$(mktemp -d)
 trap 'chmod -R u+w "$WORK"; rm -rf "$WORK"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+case ${MODE:-release} in asan | tsan) SLOWER=5 ;; *) SLOWER=1 ;; esac # of what takes time
 PHOTOS=tests/data/photos
 BAD=tests/data/bad
 FAILED=0
@@ -48,7 +49,7 @@ lacks() {
 expect() {
     local name=$1 code=$2 sentence=$3 got said
     shift 3
-    timeout 120 "$PRECEPTOR" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
+    timeout $((120 * SLOWER)) "$PRECEPTOR" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
     got=$?
     said=$(grep -c '^preceptor: ' "$WORK/err")
     if [ "$got" -ne "$code" ]; then
@@ -64,7 +65,7 @@ expect() {
 
 # need ARGS...: a step of the set-up; the test ends if it fails.
 need() {
-    timeout 300 "$PRECEPTOR" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null && return
+    timeout $((300 * SLOWER)) "$PRECEPTOR" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null && return
     cat "$WORK/err"
     fail "setup: 'preceptor $*' failed"
     exit 1

@@ -19,7 +19,7 @@ number() {
 need eval --model "$model" --data "$WORK/c" --temperature --json
 t=$(number temperature)
 check eval-judges-the-images-that-were-not-held-out grep -q '"held_out":8,"images":28,' "$WORK/out"
-if timeout 120 mpirun --oversubscribe -n 3 "$PRECEPTOR" eval --model "$model" --data "$WORK/c" \
+if timeout $((120 * SLOWER)) mpirun --oversubscribe -n 3 "$PRECEPTOR" eval --model "$model" --data "$WORK/c" \
     --temperature --json --threads 1 >"$WORK/out" 2>"$WORK/err"; then
     check eval-fits-the-same-temperature-on-3-ranks \
         awk "BEGIN { d = $(number temperature) / $t - 1; exit !(d < 1e-5 && d > -1e-5) }"

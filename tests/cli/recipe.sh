@@ -49,7 +49,7 @@ expect dry-run-prints-the-commands 0 "" run "$recipe" --generations 0 --dry-run 
 check dry-run-has-the-set grep -q -- '--steps=7' "$WORK/out"
 check dry-run-has-the-seed grep -q -- '--seed=5' "$WORK/out"
 check dry-run-starts-nothing test ! -e "$WORK/out.d"
-timeout 60 mpirun --oversubscribe -n 1 "$PRECEPTOR" run "$recipe" --generations 0 >"$WORK/out" 2>"$WORK/err" </dev/null
+timeout $((60 * SLOWER)) mpirun --oversubscribe -n 1 "$PRECEPTOR" run "$recipe" --generations 0 >"$WORK/out" 2>"$WORK/err" </dev/null
 check run-under-mpirun-exits-with-2 test "$?" -eq 2
 check run-under-mpirun-says-how grep -q "run starts mpirun itself" "$WORK/err"
 

@@ -14,26 +14,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const fuzz_tables[] = {"labels", "meta"};
 
-static unsigned fuzz_sum(const struct lmdb_val *v)
-{
-    unsigned sum = 0;
+static volatile unsigned fuzz_sink; /* so that all is read */
 
+static void fuzz_sum(const struct lmdb_val *v)
+{
     for (size_t i = 0; i < v->bytes; i++) {
-        sum += ((const unsigned char *)v->data)[i];
+        fuzz_sink += ((const unsigned char *)v->data)[i];
     }
-    return sum;
 }
 
 static void fuzz_walk(struct lmdb_file *f, int t, struct err *e)
 {
     struct lmdb_walk *w = NULL;
     struct lmdb_val key, val;
-    volatile unsigned sum = 0;
     bool more = true;
 
     if (lmdb_walk_open(f, t, &w, e) == RC_OK) {
         while (lmdb_walk_next(w, &key, &val, &more, e) == RC_OK && more) {
-            sum += fuzz_sum(&key) + fuzz_sum(&val);
+            fuzz_sum(&key);
+            fuzz_sum(&val);
         }
         lmdb_walk_close(w);
     }

@@ -160,6 +160,22 @@ CLOCK=1000000 faulty "" 2 "$OUT" "${TRAIN[@]}" --out "$OUT"
 cmp "$OUT/model.safetensors" "$WORK/want.safetensors" || fail "training with a clock that jumps: other weights"
 ok train-with-a-clock-that-jumps
 
+# ---- a rank 0 that dies while the others only wait for it ------------------------------------------------
+OUT=$WORK/waiting
+timeout $((60 * SLOWER)) "${MPIRUN[@]}" --enable-recovery -n 3 env LD_PRELOAD="$FAULTS_SO" FAULTS=sync:/images-:1:hang \
+    "$PRECEPTOR" pack --unlabeled --quiet --out "$OUT" "$WORK/dump-images-idx3-ubyte" >"$OUT.json" 2>"$OUT.err" </dev/null &
+TIMEOUT_PID=$!
+for ((i = 0; i < 3000; i++)); do
+    ! compgen -G "$OUT/images-*" >/dev/null || break
+    sleep 0.01
+done
+kill -9 "$(rank_pid "$(children "$TIMEOUT_PID" | tr -d " ")" 0)"
+STATUS=0
+wait "$TIMEOUT_PID" || STATUS=$?
+[ "$STATUS" -ne 124 ] || fail "ranks that wait for a dead rank 0 hang"
+said waiting "preceptor: rank [12]: rank 0 is lost: its process is gone"
+ok ranks-that-wait-for-a-dead-rank-0-end
+
 # ---- packing and selecting: alone ---------------------------------------------------------------------
 for name in pack select; do
     case $name in

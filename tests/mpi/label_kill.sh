@@ -19,7 +19,7 @@ start() {
     shift 2
     mkdir -p "$out"
     # shellcheck disable=SC2046 # words
-    timeout 120 "${MPIRUN[@]}" -n "$n" "$@" "$PRECEPTOR" $(label_args "$out") \
+    timeout $((120 * SLOWER)) "${MPIRUN[@]}" -n "$n" "$@" "$PRECEPTOR" $(label_args "$out") \
         >"$out.json" 2>"$out.err" &
     TIMEOUT_PID=$!
     sealed_at_least "$out" 2 || fail "no shard was sealed in 60 s"

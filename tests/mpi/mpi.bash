@@ -17,6 +17,8 @@ fail() {
     exit 1
 }
 
+case ${MODE:-release} in asan | tsan) SLOWER=5 ;; *) SLOWER=1 ;; esac # of what takes time
+
 # Ended at once on a failure; ranks share few cores.
 MPIRUN=(mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1
     --mca odls_base_sigkill_timeout 0)
@@ -25,5 +27,5 @@ MPIRUN=(mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1
 ranks() {
     local n=$1
     shift
-    timeout "${LIMIT:-120}" "${MPIRUN[@]}" -n "$n" "$@"
+    timeout "${LIMIT:-$((120 * SLOWER))}" "${MPIRUN[@]}" -n "$n" "$@"
 }

@@ -14,7 +14,7 @@ TRAIN=(train --data "$WORK/labeled" --model resnetrs11_w16 --in-channels 1 --siz
 start() {
     local out=$1 n=$2 i
     shift 2
-    timeout 120 "${MPIRUN[@]}" -n "$n" "$@" "$PRECEPTOR" "${TRAIN[@]}" --watchdog 3 --out "$out" \
+    timeout $((120 * SLOWER)) "${MPIRUN[@]}" -n "$n" "$@" "$PRECEPTOR" "${TRAIN[@]}" --watchdog 3 --out "$out" \
         >"$out.out" 2>"$out.err" &
     TIMEOUT_PID=$!
     for ((i = 0; i < 3000; i++)); do
@@ -25,11 +25,14 @@ start() {
     [ -e "$out/checkpoint.json" ] || fail "no checkpoint in 30 s"
 }
 
-# ended CASE SENTENCE: it ends within 20 s, and says so.
+# ended CASE SENTENCE: it ends within seconds, and says so.
 ended() {
     local begun=$SECONDS
     wait "$TIMEOUT_PID" || true
-    [ $((SECONDS - begun)) -le 20 ] || fail "$1: it took $((SECONDS - begun)) s"
+    [ $((SECONDS - begun)) -le 60 ] || { # seconds where the machine is not full
+        cat "$OUT.err"
+        fail "$1: it took $((SECONDS - begun)) s"
+    }
     grep -qE "preceptor: .*$2" "$OUT.err" || {
         cat "$OUT.err"
         fail "$1: not said: $2"
