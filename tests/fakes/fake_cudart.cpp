@@ -2,8 +2,7 @@
  *
  * Work is late: a stream's thread runs what is queued only while the host waits for it, so a missing
  * sync or event shows. Device memory is closed to everyone (PROT_NONE) except while the host waits,
- * so host code that touches it dies; it starts as NaN, and so does what a copy to the host will
- * write; it ends at a closed page; what is never freed ends the process with code 99, and freed
+ * so host code that touches it dies; it starts as NaN; it ends at a closed page; what is never freed ends the process with code 99, and freed
  * memory stays closed. misdeeds.sh shows that each of these is noticed.
  *
  * FAKE_CUDA_DEVICES=n   how many GPUs there are (1)
@@ -556,12 +555,9 @@ cudaError_t cudaFreeHost(void *p)
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind,
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind,
                             cudaStream_t s)
 {
-    if (kind == cudaMemcpyDeviceToHost) {
-        memset(dst, POISON, bytes); /* who reads it too early finds no old values that look right */
-    }
     return fake_enqueue(s, [=]() { memcpy(dst, src, bytes); }) ? cudaSuccess
                                                                 : fail(cudaErrorDevicesUnavailable);
 }
