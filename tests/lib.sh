@@ -59,7 +59,11 @@ report_program() { # KIND LABEL RESULT_FILE OUTPUT SECONDS
 tap_results() { # LABEL STATUS OUTPUT
     awk -v label="$1" -v status="$2" '
         /^1\.\.[0-9]+$/ { planned += substr($0, 4) }
-        /^not ok [0-9]+ # SKIP/ { print "skip " label ":" $6 ": skipped by itself"; done++; next }
+        /^(# )?skipped: / { why = $0; sub(/^(# )?skipped: /, "", why); next }
+        /^not ok [0-9]+ # SKIP/ {
+            print "skip " label ":" $6 ": " (why != "" ? why : "skipped by itself")
+            why = ""; done++; next
+        }
         /^ok [0-9]+ - / { print "ok " label ":" $4; done++; next }
         /^not ok [0-9]+ - / { print "not ok " label ":" $5 ": see its output"; done++; bad++; next }
         END {

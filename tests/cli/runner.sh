@@ -24,6 +24,7 @@ expect() { # CASE LAST_LINE STATUS PROGRAM...
 program good 'printf "1..2\nok 1 - a\nok 2 - b\n"'
 program bad 'printf "1..2\nok 1 - a\nnot ok 2 - b\n# why\n"; exit 1'
 program skips 'printf "1..2\nok 1 - a\nnot ok 2 # SKIP b\n"'
+program tells 'printf "1..1\nskipped: no GPU is here\nnot ok 1 # SKIP b\n"'
 program dies 'printf "1..3\nok 1 - a\n"; kill -9 $$'
 program silent 'exit 0'
 program leaks 'printf "1..1\nok 1 - a\n"; exit 23'
@@ -38,5 +39,10 @@ expect runner_fails_a_program_without_cases '0 passed, 1 failed, 0 skipped' 1 "$
 expect runner_fails_an_exit_code_after_success '1 passed, 1 failed, 0 skipped' 1 "$x/leaks"
 expect runner_ends_what_hangs '0 passed, 1 failed, 0 skipped' 1 "$x/hangs"
 expect runner_fails_a_missing_program '0 passed, 1 failed, 0 skipped' 1 "$x/absent"
+if tests/run-unit "$x/tells" | grep -q 'skipped .*b: no GPU is here$'; then
+    echo "ok runner_prints_why_a_case_is_skipped"
+else
+    echo "not ok runner_prints_why_a_case_is_skipped: its words are not there"
+fi
 expect runner_sums_programs '5 passed, 2 failed, 1 skipped' 1 \
     "$x/good" "$x/bad" "$x/skips" "$x/dies"

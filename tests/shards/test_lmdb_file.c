@@ -202,7 +202,8 @@ static void a_small_address_space_is_enough(void **state)
     uint64_t bytes = 0;
 
     if (sanitized) {
-        skip(); /* sanitizers need the address space themselves */
+        print_message("skipped: sanitizers need the address space themselves\n");
+        skip();
     }
     assert_int_equal(setrlimit(RLIMIT_AS, &small), 0);
     seal(*state, "x.lmdb", &d, &bytes);

@@ -128,6 +128,7 @@ static void a_terminal_gets_one_line_that_is_rewritten_and_cut_to_its_width(void
 
     (void)state;
     if (openpty(&master, &slave, NULL, NULL, &size) != 0) {
+        print_message("skipped: no pseudo-terminal can be had here\n");
         skip();
     }
     as_rank(0, LOG_INFO);

@@ -172,6 +172,7 @@ static void cpu_gives_what_ref_gives(void **state)
 
     (void)state;
     if (!cpu_has_int8()) {
+        print_message("skipped: this processor has no int8 dot products (VNNI)\n");
         skip();
     }
     infer("ref", 1, BATCH, ref);
@@ -186,6 +187,7 @@ static void bits_depend_on_neither_batch_nor_threads(void **state)
 
     (void)state;
     if (!cpu_has_int8()) {
+        print_message("skipped: this processor has no int8 dot products (VNNI)\n");
         skip();
     }
     infer("cpu", 1, BATCH, want);
