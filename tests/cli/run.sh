@@ -33,6 +33,13 @@ done_in_table() {
 field() {
     sed -nE "s/^ *\"$1\": ([-0-9.e]+),?$/\1/p" "$out/summary.json" | head -n 1
 }
+# until_trained: the teacher that runs in the background has made a step.
+until_trained() {
+    for _ in $(seq $((600 * SLOWER))); do
+        [ -s "$out/runs/teacher/metrics.jsonl" ] && break
+        sleep 0.05
+    done
+}
 
 expect the-loop-runs-on-two-ranks 0 "" run "$recipe"
 cp "$WORK/out" "$WORK/table"
@@ -73,11 +80,7 @@ check a-grown-dump-labels-the-new-alone grep -qE '"labeled": 1,' "$out/stages/la
 rm -rf "$out"
 "$PRECEPTOR" run "$recipe" --generations 0 --set teacher.steps=400 >"$WORK/out" 2>"$WORK/err" </dev/null &
 child=$!
-for _ in $(seq 600); do
-    grep -q 'micro-batches' "$WORK/err" && break
-    sleep 0.05
-done
-sleep 0.5
+until_trained
 expect a-second-run-in-the-same-place-is-refused 1 "another .preceptor run. is working in '$out'" \
     run "$recipe" --generations 0 --set teacher.steps=400
 kill -USR1 "$child"
@@ -90,11 +93,7 @@ check a-stopped-run-goes-on-from-its-step grep -qE '"first_step": [1-9]' "$out/s
 rm -rf "$out"
 "$PRECEPTOR" run "$recipe" --generations 0 --ranks 1 --set teacher.steps=4000 >"$WORK/out" 2>"$WORK/err" </dev/null &
 child=$!
-for _ in $(seq 600); do
-    grep -q 'micro-batches' "$WORK/err" && break
-    sleep 0.05
-done
-sleep 0.5
+until_trained
 stage=$(pgrep -P "$child")
 kill -KILL "$child"
 wait "$child" 2>/dev/null
