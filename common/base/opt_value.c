@@ -165,18 +165,38 @@ bool opt_value_set(const struct opt *o, void *cfg, const char *text, bool *nomem
     return false;
 }
 
+/* A bound as a person writes it: 16M of a size, no exponent in a whole number. */
+static void opt_format_bound(const struct opt *o, double v, char *buf, size_t size)
+{
+    static const char suffixes[] = {'\0', 'K', 'M', 'G', 'T'};
+    size_t power = 0;
+
+    while (o->type == OPT_SIZE && v >= 1024 && fmod(v, 1024) <= 0 && power + 1 < sizeof suffixes) {
+        v /= 1024;
+        power++;
+    }
+    if (o->type == OPT_INT || o->type == OPT_SIZE) {
+        (void)snprintf(buf, size, "%.0f%.1s", v, power == 0 ? "" : &suffixes[power]);
+    } else {
+        (void)snprintf(buf, size, "%.12g", v);
+    }
+}
+
 static void opt_expected_number(const struct opt *o, const char *what, char *buf, size_t size)
 {
-    bool any = opt_in_range(o, -HUGE_VAL) && opt_in_range(o, HUGE_VAL);
+    char min[32];
+    char max[32];
 
-    if (any) {
+    opt_format_bound(o, o->min, min, sizeof min);
+    opt_format_bound(o, o->max, max, sizeof max);
+    if (opt_in_range(o, -HUGE_VAL) && opt_in_range(o, HUGE_VAL)) {
         (void)snprintf(buf, size, "%s", what);
     } else if (o->max >= OPT_UNBOUNDED) {
-        (void)snprintf(buf, size, "%s of at least %.12g", what, o->min);
+        (void)snprintf(buf, size, "%s of at least %s", what, min);
     } else if (o->min <= -OPT_UNBOUNDED) {
-        (void)snprintf(buf, size, "%s of at most %.12g", what, o->max);
+        (void)snprintf(buf, size, "%s of at most %s", what, max);
     } else {
-        (void)snprintf(buf, size, "%s from %.12g to %.12g", what, o->min, o->max);
+        (void)snprintf(buf, size, "%s from %s to %s", what, min, max);
     }
 }
 
