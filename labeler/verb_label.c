@@ -412,8 +412,10 @@ static void label_print(const struct label_verb *v, const struct work_counts *su
     printf("labels     %s\n", v->dir);
     printf("           top %d of %d classes, %s, %s at %d px\n", v->lineage.top_k,
            v->lineage.n_classes, v->lineage.precision, v->lineage.model, v->eval.size);
-    printf("images     %lld: %lld labeled now, %lld before\n", (long long)images,
-           (long long)sum->labeled, (long long)(images - sum->labeled));
+    printf("images     %lld new of %lld (%.1f %%), %lld known and not labeled again\n",
+           (long long)sum->labeled, (long long)images,
+           images > 0 ? 100 * (double)sum->labeled / (double)images : 0,
+           (long long)(images - sum->labeled));
     printf("shards     %d: %lld sealed now\n", corpus_shards(v->corpus), (long long)sum->sealed);
     printf("time       %.1f s on %d rank%s, %.0f img/s, io wait %.0f %%\n", v->seconds, ranks,
            ranks == 1 ? "" : "s", (double)sum->labeled / v->seconds,

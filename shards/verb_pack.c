@@ -91,6 +91,12 @@ static enum rc pack_print_json(const struct pack_options *o, const struct pack_r
     return rc;
 }
 
+/* Of the images of the corpus, those that are new. */
+static double pack_percent(const struct pack_result *r)
+{
+    return r->images > 0 ? 100 * (double)r->added / (double)r->images : 0;
+}
+
 static void pack_print(const struct pack_options *o, const struct pack_result *r)
 {
     printf("corpus     %s\n", o->out);
@@ -101,12 +107,15 @@ static void pack_print(const struct pack_options *o, const struct pack_result *r
     } else {
         printf(", unlabeled\n");
     }
-    printf("new        %llu image%s in %d shard%s, %.1f s, %.0f img/s\n",
-           (unsigned long long)r->added, r->added == 1 ? "" : "s", r->new_shards,
-           r->new_shards == 1 ? "" : "s", r->seconds, (double)r->added / r->seconds);
-    if (r->unchanged + r->same > 0) {
-        printf("known      %llu unchanged and not read, %llu read again\n",
-               (unsigned long long)r->unchanged, (unsigned long long)r->same);
+    printf("new        %llu of %llu images (%.1f %%) in %d shard%s, %.1f s, %.0f img/s\n",
+           (unsigned long long)r->added, (unsigned long long)r->images, pack_percent(r),
+           r->new_shards, r->new_shards == 1 ? "" : "s", r->seconds, (double)r->added / r->seconds);
+    if (r->images > r->added) {
+        printf("known      %llu image%s; %llu file%s unchanged and not read again, %llu image%s "
+               "read again\n",
+               (unsigned long long)(r->images - r->added), r->images - r->added == 1 ? "" : "s",
+               (unsigned long long)r->unchanged, r->unchanged == 1 ? "" : "s",
+               (unsigned long long)r->same, r->same == 1 ? "" : "s");
     }
     if (r->left_out > 0) {
         printf("left out   %llu by the limits per class\n", (unsigned long long)r->left_out);

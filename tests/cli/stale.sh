@@ -76,8 +76,11 @@ expect a-foreign-shard-is-a-fault 1 "1 fault" verify "$first"
 expect and-not-selected-from 1 "labels-000000" select --labels "$first" --out "$WORK/s/x" --min-confidence 0
 cp "$WORK/keep" "$shard"
 for c in discs stripes tiles; do cp "$PHOTOS/$c/11.jpg" "$WORK/dump/new-$c.jpg"; done
+need pack --out "$WORK/u" --unlabeled --shard-bytes 40K "$WORK/dump"
+has pack-adds-what-is-new "$WORK/out" '^new +3 of 33 images \(9\.1 %\) in'
+has pack-reads-nothing-again "$WORK/out" '^known +30 images; 30 files unchanged and not read again, 0 images read again$'
 need pack --out "$WORK/u" --unlabeled --shard-bytes 40K "$WORK/dump" --json
-has pack-adds-what-is-new "$WORK/out" '"unchanged":30,"new":3,'
+has pack-says-the-same-in-json "$WORK/out" '"unchanged":33,"new":0,'
 n=$(find "$WORK/u" -name 'images-*.lmdb' | wc -l)
 last=$(printf 'labels-%06d.lmdb' $((n - 1)))
 need label --model "$WORK/b/model.safetensors" --data "$WORK/u" --out "$WORK/l2"
@@ -87,6 +90,8 @@ expect a-foreign-shard-does-not-enter 1 "$last' was made by other weights" label
 rm "$first/$last"
 label a-grown-dump a
 has costs-what-is-new "$WORK/out" '"labeled":3,'
+need label --model "$WORK/a/model.safetensors" --data "$WORK/u" --out "$L"
+has nothing-new-is-said "$WORK/out" '^images +0 new of 33 \(0\.0 %\), 33 known and not labeled again$'
 grep labels-0 "$WORK/sums" >"$WORK/shards"
 check earlier-shards-are-as-they-were sha256sum --quiet -c "$WORK/shards"
 expect an-older-selection-is-refused 1 "made from other labels" train --data "$WORK/c" --labels "$first" \
