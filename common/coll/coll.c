@@ -158,10 +158,11 @@ enum rc coll_barrier(struct coll *c, struct err *e)
     return c->ops->barrier(c, e);
 }
 
-enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int *ticket, struct err *e)
+enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int64_t id, int *ticket,
+                             struct err *e)
 {
     assert(buf != NULL || n == 0);
-    return c->ops->allreduce_start(c, buf, n, ticket, e);
+    return c->ops->allreduce_start(c, buf, n, id, ticket, e);
 }
 
 enum rc coll_allreduce_wait(struct coll *c, int ticket, struct err *e)

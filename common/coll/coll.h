@@ -75,11 +75,13 @@ NODISCARD enum rc coll_barrier(struct coll *c, struct err *e);
 
 /** An asynchronous in-place all-reduce (sum, f32): several may be in flight, started in the same
  * order on all ranks. buf must stay untouched until waited for. No allocation in a steady state.
+ * id: which it is, equal on all ranks: where ranks differ in id or n, NCCL's instance names the rank
+ * that does (RC_INVAL from wait, on all ranks).
  * A rank that fails between two starts still starts the rest (whatever they hold) before it calls
  * coll_agree: otherwise the others wait for ever. */
 enum { COLL_MAX_PENDING = 64 };
-NODISCARD enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int *ticket,
-                                       struct err *e);
+NODISCARD enum rc coll_allreduce_start(struct coll *c, float *buf, size_t n, int64_t id,
+                                       int *ticket, struct err *e);
 NODISCARD enum rc coll_allreduce_wait(struct coll *c, int ticket, struct err *e);
 
 /** Every rank takes the same branch: RC_OK only if rc is RC_OK on all. A failed rank keeps its rc and

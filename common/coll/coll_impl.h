@@ -18,7 +18,8 @@ struct coll_ops {
     enum rc (*gather)(struct coll *c, const void *mine, void *all, size_t bytes, int root,
                       struct err *e);
     enum rc (*barrier)(struct coll *c, struct err *e);
-    enum rc (*allreduce_start)(struct coll *c, float *buf, size_t n, int *ticket, struct err *e);
+    enum rc (*allreduce_start)(struct coll *c, float *buf, size_t n, int64_t id, int *ticket,
+                               struct err *e);
     enum rc (*allreduce_wait)(struct coll *c, int ticket, struct err *e);
     enum rc (*send)(struct coll *c, int to, int tag, const void *msg, size_t bytes, struct err *e);
     enum rc (*poll)(struct coll *c, int tag, void *msg, size_t max, size_t *bytes, int *from,

@@ -85,9 +85,11 @@ static void pending_post(struct coll_mpi *m, struct coll_mpi_pending *p, float *
     }
 }
 
-enum rc coll_mpi_async_start(struct coll *c, float *buf, size_t n, int *ticket, struct err *e)
+enum rc coll_mpi_async_start(struct coll *c, float *buf, size_t n, int64_t id, int *ticket,
+                             struct err *e)
 {
     struct coll_mpi *m = (struct coll_mpi *)c;
+    (void)id; /* NCCL's instance alone compares */
     if (n / m->split >= COLL_MPI_MAX_PARTS) {
         return err_raise(e, RC_INVAL, "asynchronous all-reduce of %zu elements: at most %zu fit", n,
                          m->split * COLL_MPI_MAX_PARTS);

@@ -62,7 +62,8 @@ size_t coll_mpi_part(const struct coll_mpi *m, size_t left);
 bool coll_mpi_lost(const struct coll_mpi *m);
 
 /** Rows of coll_ops. */
-enum rc coll_mpi_async_start(struct coll *c, float *buf, size_t n, int *ticket, struct err *e);
+enum rc coll_mpi_async_start(struct coll *c, float *buf, size_t n, int64_t id, int *ticket,
+                             struct err *e);
 enum rc coll_mpi_async_wait(struct coll *c, int ticket, struct err *e);
 enum rc coll_mpi_mail_send(struct coll *c, int to, int tag, const void *msg, size_t bytes,
                            struct err *e);

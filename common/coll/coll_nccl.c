@@ -2,9 +2,9 @@
  * NCCL under the collective seam. Asynchronous all-reduces run in the memory of a GPU, on a queue of
  * their own; everything else goes to a duplicate of the control instance, in host memory.
  *
- * NCCL itself notices neither that ranks reduce different counts nor, on one host, that a rank is gone:
- * it waits for ever. So the count travels before each bucket in a small all-reduce of its own, and a
- * waiting rank never sleeps in NCCL or CUDA: it asks whether the work has ended, whether NCCL has an
+ * NCCL itself notices neither that ranks reduce different buckets nor, on one host, that a rank is gone:
+ * it waits for ever. So a hash of which bucket it is travels before each in a small all-reduce of its
+ * own (coll_calls_impl.h), and a waiting rank never sleeps in NCCL or CUDA: it asks whether the work has ended, whether NCCL has an
  * error to tell, whether another rank sent the sentence of a failure, and whether all still live. A
  * rank that fails aborts its communicator and tells the others, each of which passes it on to two.
  *
@@ -19,6 +19,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/coll/coll_calls_impl.h"
 #include "common/coll/coll_impl.h"
 #include "common/coll/coll_vigil_impl.h"
 #include "common/device/device.h"
@@ -26,12 +27,12 @@
 enum {
     NCCL_TAG = 7202,
     NCCL_OLDEST = 21400, /* communicators that do not block */
-    NCCL_SPINS = 200,
     NCCL_SLEEP_US = 50,
-    NCCL_LISTEN = 20,                                 /* sleeps between two polls for messages */
-    NCCL_LOOK = COLL_VIGIL_MS * 1000 / NCCL_SLEEP_US, /* and between two looks at the others */
-    SHAPE = 2,                                        /* what travels first: n and -n */
+    SHAPE = 2, /* what travels first: the hash and its negative */
 };
+static const double NCCL_SPIN = 200e-6;                 /* seconds of a wait without sleep */
+static const double NCCL_LISTEN = 1e-3;                 /* between two polls for messages */
+static const double NCCL_LOOK = COLL_VIGIL_MS / 1000.0; /* and between two looks at the others */
 
 struct nccl_api {
     ncclResult_t (*get_version)(int *);
@@ -49,8 +50,8 @@ struct nccl_api {
 
 /** An asynchronous all-reduce: slot = ticket. */
 struct nccl_slot {
-    struct event *counted, *done;
-    size_t n;
+    struct event *compared, *done;
+    struct coll_call call;
     bool used;
 };
 
@@ -60,10 +61,12 @@ struct coll_nccl {
     struct coll *control; /* owned */
     struct device *dev;
     struct queue *queue;
-    ncclComm_t comm;         /* NULL: aborted */
-    struct event *ready;     /* the main queue's gradients */
-    int64_t *shape, *counts; /* pinned host: {n, -n} of each slot, and the greatest of all ranks */
+    ncclComm_t comm;       /* NULL: aborted */
+    struct event *ready;   /* the main queue's gradients */
+    int64_t *shape, *most; /* pinned host: {hash, -hash} of each slot, the greatest of all ranks */
     int64_t *shape_dev;
+    struct coll_call *calls; /* (size) of all ranks, when they differ */
+    int64_t started;
     struct nccl_slot slots[COLL_MAX_PENDING];
     int next;
     bool broken, lost;
@@ -222,22 +225,27 @@ static enum rc over(struct coll_nccl *m, struct event *ev, bool *done, const cha
 static enum rc wait_until(struct coll_nccl *m, struct event *ev, const char *what, struct err *e)
 {
     struct coll_wait wait = {0};
+    const double start = clock_now();
+    double listened = 0, looked = start;
     bool done = false;
-    enum rc rc = RC_OK;
+    enum rc rc = over(m, ev, &done, what, e);
 
-    for (long i = 0; rc == RC_OK; i++) {
-        rc = over(m, ev, &done, what, e);
-        if (rc != RC_OK || done) {
-            break;
-        }
-        if (i > NCCL_SPINS) {
+    while (rc == RC_OK && !done) {
+        const double now = clock_now();
+
+        if (now - start > NCCL_SPIN) {
             usleep(NCCL_SLEEP_US);
         }
-        rc = i % NCCL_LISTEN == 0 ? listen(m, e) : RC_OK;
-        if (rc == RC_OK && i % NCCL_LOOK == NCCL_LOOK - 1) {
+        if (now - listened >= NCCL_LISTEN) {
+            listened = now;
+            rc = listen(m, e);
+        }
+        if (rc == RC_OK && now - looked >= NCCL_LOOK) {
+            looked = now;
             rc = m->control->ops->look(m->control, &wait, e);
             m->lost = rc != RC_OK;
         }
+        rc = rc != RC_OK ? rc : over(m, ev, &done, what, e);
     }
     coll_vigil_end(&wait);
     return fail(m, rc, e);
@@ -262,7 +270,7 @@ static enum rc reduce(struct coll_nccl *m, void *buf, size_t n, ncclDataType_t t
     return settle(m, m->api.all_reduce(buf, buf, n, type, op, m->comm, s), "an all-reduce", e);
 }
 
-/* First the counts of all ranks, then the bucket itself, behind what computes it. */
+/* First which bucket all ranks reduce, then the bucket itself, behind what computes it. */
 static enum rc queue_bucket(struct coll_nccl *m, int i, float *buf, struct err *e)
 {
     struct nccl_slot *s = &m->slots[i];
@@ -270,22 +278,23 @@ static enum rc queue_bucket(struct coll_nccl *m, int i, float *buf, struct err *
     const size_t bytes = SHAPE * sizeof *mine;
     enum rc rc = event_record(m->dev, m->ready, NULL, e);
 
-    mine[0] = (int64_t)s->n;
+    mine[0] = coll_calls_hash(&s->call);
     mine[1] = -mine[0];
     rc = rc != RC_OK ? rc : event_wait(m->dev, m->ready, m->queue, e);
     rc = rc != RC_OK ? rc : device_upload(m->dev, m->queue, dev, mine, bytes, e);
     rc = rc != RC_OK ? rc : reduce(m, dev, SHAPE, ncclInt64, ncclMax, e);
     rc = rc != RC_OK
              ? rc
-             : device_download(m->dev, m->queue, m->counts + (size_t)i * SHAPE, dev, bytes, e);
-    rc = rc != RC_OK ? rc : event_record(m->dev, s->counted, m->queue, e);
-    if (rc == RC_OK && s->n > 0) {
-        rc = reduce(m, buf, s->n, ncclFloat32, ncclSum, e);
+             : device_download(m->dev, m->queue, m->most + (size_t)i * SHAPE, dev, bytes, e);
+    rc = rc != RC_OK ? rc : event_record(m->dev, s->compared, m->queue, e);
+    if (rc == RC_OK && s->call.n > 0) {
+        rc = reduce(m, buf, (size_t)s->call.n, ncclFloat32, ncclSum, e);
     }
     return rc != RC_OK ? rc : event_record(m->dev, s->done, m->queue, e);
 }
 
-static enum rc nccl_start(struct coll *c, float *buf, size_t n, int *ticket, struct err *e)
+static enum rc nccl_start(struct coll *c, float *buf, size_t n, int64_t id, int *ticket,
+                          struct err *e)
 {
     struct coll_nccl *m = (struct coll_nccl *)c;
     struct nccl_slot *s = &m->slots[m->next];
@@ -298,7 +307,7 @@ static enum rc nccl_start(struct coll *c, float *buf, size_t n, int *ticket, str
         return err_raise(e, RC_INVAL, "more than %d asynchronous all-reduces are in flight",
                          (int)COLL_MAX_PENDING);
     }
-    s->n = n;
+    s->call = (struct coll_call){++m->started, id, (int64_t)n};
     rc = fail(m, queue_bucket(m, m->next, buf, e), e);
     if (rc == RC_OK) {
         s->used = true;
@@ -308,18 +317,13 @@ static enum rc nccl_start(struct coll *c, float *buf, size_t n, int *ticket, str
     return rc;
 }
 
-static enum rc check_counts(struct coll_nccl *m, int i, struct err *e)
+static enum rc check_calls(struct coll_nccl *m, int i, struct err *e)
 {
-    const long long most = m->counts[i * SHAPE], least = -m->counts[i * SHAPE + 1];
-
-    if (most == least) {
+    if (m->most[i * SHAPE] == -m->most[i * SHAPE + 1]) {
         return RC_OK;
     }
-    give_up(m); /* every rank has seen it */
-    return err_raise(e, RC_INVAL,
-                     "rank %d reduces %zu numbers where the ranks have %lld to %lld: they do not "
-                     "train the same network",
-                     m->base.rank, m->slots[i].n, least, most);
+    give_up(m); /* every rank has seen it: all come here */
+    return coll_calls_differ(m->control, &m->slots[i].call, m->calls, e);
 }
 
 static enum rc nccl_wait(struct coll *c, int ticket, struct err *e)
@@ -332,8 +336,8 @@ static enum rc nccl_wait(struct coll *c, int ticket, struct err *e)
     if (m->broken) {
         return refuse(e);
     }
-    rc = wait_until(m, s->counted, "the counts of an all-reduce", e);
-    rc = rc != RC_OK ? rc : check_counts(m, ticket, e);
+    rc = wait_until(m, s->compared, "the comparison before an all-reduce", e);
+    rc = rc != RC_OK ? rc : check_calls(m, ticket, e);
     return rc != RC_OK ? rc : wait_until(m, s->done, "an all-reduce", e);
 }
 
@@ -431,12 +435,13 @@ static void nccl_destroy(struct coll *c)
     queue_destroy(m->dev, m->queue);
     event_destroy(m->dev, m->ready);
     for (int i = 0; i < COLL_MAX_PENDING; i++) {
-        event_destroy(m->dev, m->slots[i].counted);
+        event_destroy(m->dev, m->slots[i].compared);
         event_destroy(m->dev, m->slots[i].done);
     }
     device_free(m->dev, m->shape_dev);
     device_free_host(m->dev, m->shape);
-    device_free_host(m->dev, m->counts);
+    device_free_host(m->dev, m->most);
+    mem_free(m->calls);
     coll_destroy(m->control);
     mem_free(m);
 }
@@ -465,19 +470,24 @@ static const struct coll_ops nccl_ops = {
 static enum rc prepare(struct coll_nccl *m, struct err *e)
 {
     const size_t bytes = (size_t)COLL_MAX_PENDING * SHAPE * sizeof(int64_t);
-    void *shape = NULL, *counts = NULL, *dev = NULL;
+    void *shape = NULL, *most = NULL, *dev = NULL;
     enum rc rc = queue_create(m->dev, &m->queue, e);
+
+    m->calls = mem_calloc((size_t)m->base.size, sizeof *m->calls);
+    if (rc == RC_OK && m->calls == NULL) {
+        return mem_raise(e, "calls of all ranks", (size_t)m->base.size * sizeof *m->calls);
+    }
 
     rc = rc != RC_OK ? rc : event_create(m->dev, &m->ready, e);
     for (int i = 0; i < COLL_MAX_PENDING && rc == RC_OK; i++) {
-        rc = event_create(m->dev, &m->slots[i].counted, e);
+        rc = event_create(m->dev, &m->slots[i].compared, e);
         rc = rc != RC_OK ? rc : event_create(m->dev, &m->slots[i].done, e);
     }
     rc = rc != RC_OK ? rc : device_alloc_host(m->dev, bytes, &shape, e);
     m->shape = shape;
-    rc = rc != RC_OK ? rc : device_alloc_host(m->dev, bytes, &counts, e);
-    m->counts = counts;
-    rc = rc != RC_OK ? rc : device_alloc(m->dev, bytes, "counts of all-reduces", &dev, e);
+    rc = rc != RC_OK ? rc : device_alloc_host(m->dev, bytes, &most, e);
+    m->most = most;
+    rc = rc != RC_OK ? rc : device_alloc(m->dev, bytes, "which all-reduces", &dev, e);
     m->shape_dev = dev;
     return rc != RC_OK ? rc : load(&m->api, e);
 }

@@ -66,10 +66,10 @@ static enum rc self_barrier(struct coll *c, struct err *e)
     return RC_OK;
 }
 
-static enum rc self_allreduce_start(struct coll *c, float *buf, size_t n, int *ticket,
+static enum rc self_allreduce_start(struct coll *c, float *buf, size_t n, int64_t id, int *ticket,
                                     struct err *e)
 {
-    (void)c, (void)buf, (void)n, (void)e;
+    (void)c, (void)buf, (void)n, (void)id, (void)e;
     *ticket = 0;
     return RC_OK;
 }

@@ -1,4 +1,4 @@
-common/coll_SRC  := coll.c coll_guard.c coll_mpi.c coll_mpi_async.c coll_mpi_mail.c coll_self.c coll_vigil.c
+common/coll_SRC  := coll.c coll_calls.c coll_guard.c coll_mpi.c coll_mpi_async.c coll_mpi_mail.c coll_self.c coll_vigil.c
 common/coll_DEPS := common/device common/base
 common/coll_LIBS := $(MPI_LIBS)
 # The only objects of the library that can see mpi.h.

@@ -58,8 +58,8 @@ static enum rc start_bucket(void *ctx, size_t from, size_t to, struct err *e)
         return err_raise(e, RC_INVAL, "trainer: more than %d buckets", COLL_MAX_PENDING);
     }
     fetched = download_bucket(t, from, to, e);
-    rc = coll_allreduce_start(t->coll, reducible(t) + from, to - from, &t->tickets[t->n_tickets],
-                              fetched == RC_OK ? e : &late);
+    rc = coll_allreduce_start(t->coll, reducible(t) + from, to - from, (int64_t)from,
+                              &t->tickets[t->n_tickets], fetched == RC_OK ? e : &late);
     t->bucket_from[t->n_tickets] = from;
     t->bucket_to[t->n_tickets] = to;
     t->n_tickets += rc == RC_OK;

@@ -1,12 +1,14 @@
 /* NCCL's instance of the collective seam on the fakes, under mpirun; for nccl.sh.
- * usage: nccl_ranks CASE     each rank prints "ok" or "rank R: rc N: sentence"
+ * usage: nccl_ranks CASE     each rank prints "ok" or "rank R: rc N after S s: sentence"
  *   sum     buckets that the GPU has not computed yet when their all-reduce starts, again and again
  *   counts  the last rank's second bucket is longer
  *   order   the last rank reduces two buckets of equal length the other way round
+ *   unsaid  the same, under the ids of the right order
  *   late    the last rank starts no all-reduce, and waits for the others instead */
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/coll/coll.h"
 #include "common/device/device.h"
 
@@ -60,16 +62,23 @@ static void close_job(struct job *j)
     coll_destroy(j->control);
 }
 
+/* What the last rank does the other way round, and whether it says so. */
+static bool swaps(const struct job *j)
+{
+    return strcmp(j->kind, "order") == 0 || strcmp(j->kind, "unsaid") == 0;
+}
+
 static enum rc start_buckets(struct job *j, struct err *e)
 {
-    const bool swapped = last(j) && strcmp(j->kind, "order") == 0;
+    const bool silent = strcmp(j->kind, "unsaid") == 0;
     enum rc rc = RC_OK;
 
     for (int b = 0; b < BUCKETS && rc == RC_OK; b++) {
-        const int which = swapped && b < 2 ? 1 - b : b;
-        const size_t n = strcmp(j->kind, "order") == 0 ? 1000 : bucket_floats(j, which);
+        const int which = swaps(j) && last(j) && b < 2 ? 1 - b : b;
+        const size_t n = swaps(j) ? 1000 : bucket_floats(j, which);
 
-        rc = coll_allreduce_start(j->data, j->gpu + (size_t)which * 10000, n, &j->tickets[b], e);
+        rc = coll_allreduce_start(j->data, j->gpu + (size_t)which * 10000, n, silent ? b : which,
+                                  &j->tickets[b], e);
     }
     return rc;
 }
@@ -127,13 +136,14 @@ int main(int argc, char **argv)
     struct job j = {.kind = argc > 1 ? argv[1] : "sum"};
     struct err e = {0};
     enum rc rc = open_job(&j, &e);
+    const double start = clock_now();
 
     rc = rc != RC_OK ? rc : run_case(&j, &e);
     if (rc == RC_OK) {
         printf("ok\n");
     } else {
-        printf("rank %d: rc %d: %s\n", j.control != NULL ? coll_rank(j.control) : -1, (int)rc,
-               e.msg);
+        printf("rank %d: rc %d after %.0f s: %s\n", j.control != NULL ? coll_rank(j.control) : -1,
+               (int)rc, clock_now() - start, e.msg);
     }
     fflush(stdout);
     close_job(&j);

@@ -112,7 +112,7 @@ static double least(struct subject *s, struct trainer *t, float *buf, size_t flo
         if (t != NULL) {
             must(trainer_step(t, source, s, s->batch, &stats, &e), &e);
         } else {
-            must(coll_allreduce_start(s->world, buf, floats, &ticket, &e), &e);
+            must(coll_allreduce_start(s->world, buf, floats, 0, &ticket, &e), &e);
             must(coll_allreduce_wait(s->world, ticket, &e), &e);
         }
         took = clock_now() - took;

@@ -116,7 +116,7 @@ static void collectives_are_split_below_the_limit(void **state)
         buf[i] = (float)(rank + i);
     }
     ok(coll_allreduce(c, buf, N, COLL_F32, COLL_SUM, &e), &e);
-    ok(coll_allreduce_start(c, buf, N, &ticket, &e), &e);
+    ok(coll_allreduce_start(c, buf, N, 0, &ticket, &e), &e);
     ok(coll_allreduce_wait(c, ticket, &e), &e);
     for (int i = 0; i < N; i++) {
         assert_true(buf[i] == (float)((sum_of_ranks() + i * size) * size));
@@ -124,7 +124,7 @@ static void collectives_are_split_below_the_limit(void **state)
     buf[N - 1] = rank == 0 ? 5 : 6;
     ok(coll_broadcast(c, buf, sizeof buf, 0, &e), &e);
     assert_true(buf[N - 1] == 5);
-    assert_int_equal(coll_allreduce_start(c, buf, 77 * 16, &ticket, &e), RC_INVAL);
+    assert_int_equal(coll_allreduce_start(c, buf, 77 * 16, 0, &ticket, &e), RC_INVAL);
     assert_string_equal(e.msg, "asynchronous all-reduce of 1232 elements: at most 1232 fit");
     coll_destroy(c);
 }
@@ -143,7 +143,7 @@ static void asynchronous_allreduces_are_in_flight_together(void **state)
             for (int i = 0; i < N; i++) {
                 buf[b][i] = (float)(rank + b + i % 10 + round);
             }
-            ok(coll_allreduce_start(world, buf[b], N, &ticket[b], &e), &e);
+            ok(coll_allreduce_start(world, buf[b], N, b, &ticket[b], &e), &e);
         }
         for (int b = BUCKETS - 1; b >= 0; b--) { /* any order of waiting */
             ok(coll_allreduce_wait(world, ticket[b], &e), &e);
@@ -163,9 +163,9 @@ static void too_many_allreduces_in_flight_are_refused(void **state)
     int ticket[COLL_MAX_PENDING + 1];
     for (int i = 0; i < COLL_MAX_PENDING; i++) {
         buf[i] = 1;
-        ok(coll_allreduce_start(world, &buf[i], 1, &ticket[i], &e), &e);
+        ok(coll_allreduce_start(world, &buf[i], 1, i, &ticket[i], &e), &e);
     }
-    assert_int_equal(coll_allreduce_start(world, &buf[COLL_MAX_PENDING], 1, &ticket[0], &e),
+    assert_int_equal(coll_allreduce_start(world, &buf[COLL_MAX_PENDING], 1, 0, &ticket[0], &e),
                      RC_INVAL);
     assert_string_equal(e.msg, "more than 64 asynchronous all-reduces are in flight");
     for (int i = 0; i < COLL_MAX_PENDING; i++) {
@@ -184,12 +184,12 @@ static void an_allreduce_goes_on_while_the_caller_makes_no_calls(void **state)
     assert_non_null(buf);
     memset(buf, 0, N * sizeof *buf);
     double alone = clock_now();
-    ok(coll_allreduce_start(world, buf, N, &ticket, &e), &e);
+    ok(coll_allreduce_start(world, buf, N, 0, &ticket, &e), &e);
     ok(coll_allreduce_wait(world, ticket, &e), &e);
     alone = clock_now() - alone;
     double best = 1e9; /* of several: other programs may hold the cores */
     for (int i = 0; i < 5; i++) {
-        ok(coll_allreduce_start(world, buf, N, &ticket, &e), &e);
+        ok(coll_allreduce_start(world, buf, N, 0, &ticket, &e), &e);
         usleep((useconds_t)(3e6 * alone) + 100000);
         double wait = clock_now();
         ok(coll_allreduce_wait(world, ticket, &e), &e);
@@ -327,7 +327,7 @@ static void messages_are_served_beside_collectives(void **state)
         for (int i = 0; i < N; i++) {
             buf[i] = (float)(rank + round);
         }
-        ok(coll_allreduce_start(world, buf, N, &ticket, &e), &e);
+        ok(coll_allreduce_start(world, buf, N, 0, &ticket, &e), &e);
         int64_t one = 1;
         ok(coll_allreduce(world, &one, 1, COLL_I64, COLL_SUM, &e), &e);
         assert_int_equal(one, size);
