@@ -9,13 +9,13 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/metrics.h"
-#include "common/base/progress.h"
 #include "common/coll/coll.h"
 #include "common/train/checkpoint.h"
 #include "shards/manifest.h"
 #include "student/mix.h"
 #include "student/train_eval.h"
 #include "student/train_folder.h"
+#include "student/train_progress.h"
 #include "student/train_record.h"
 #include "student/train_stores.h"
 
@@ -356,29 +356,27 @@ static enum rc run_steps(struct run *r, struct err *e)
 {
     double norm = mix_norm(r->c, &r->rows);
     struct trainer_stats s = {0};
-    struct progress p;
-    char detail[96] = "";
+    struct train_progress p = {.source = mix_next,
+                               .ctx = r->mix,
+                               .steps = r->tc.schedule.steps,
+                               .images = r->rows.labeled + r->rows.unlabeled};
     enum rc rc = RC_OK;
 
-    progress_begin(&p, r->stores.unlabeled != NULL ? "student" : "train", "steps",
-                   r->tc.schedule.steps, r->first);
+    trainer_split(r->trainer, &p.first_micro, &p.n_micro);
+    train_progress_begin(&p, r->stores.unlabeled != NULL ? "student" : "train", r->first);
     while (rc == RC_OK && trainer_steps(r->trainer) < r->tc.schedule.steps) {
         double t = clock_now();
 
-        rc = trainer_step(r->trainer, mix_next, r->mix, norm, &s, e);
+        rc = trainer_step(r->trainer, train_progress_next, &p, norm, &s, e);
         rc = coll_agree(r->control, rc, e); /* what failed after the last agreement of the step */
         if (rc == RC_OK) {
             r->loss = s.loss;
             t = clock_now() - t;
-            (void)snprintf(detail, sizeof detail,
-                           "loss %.3f | lr %.3g | %.0f img/s | io wait %.0f %%", s.loss, s.lr,
-                           (r->rows.labeled + r->rows.unlabeled) / fmax(t, 1e-9),
-                           100 * s.wait_input_s / fmax(t, 1e-9));
-            progress_update(&p, trainer_steps(r->trainer), detail);
+            train_progress_step(&p, trainer_steps(r->trainer), &s, t);
             rc = run_after_step(r, &s, t, e);
         }
     }
-    progress_end(&p, detail);
+    train_progress_end(&p);
     return rc;
 }
 
