@@ -142,8 +142,8 @@ static enum rc audit_run(struct audit *a, struct err *e)
         feed_pause(feed, j->take_turns);
     }
     while (rc == RC_OK && more) {
-        label_watch_begin(j->watch, LABEL_WATCH_LOOP, "auditing a batch of",
-                          corpus_shard(j->corpus, a->shard)->name);
+        watch_begin(j->watch, LABEL_WATCH_LOOP, "auditing a batch of",
+                    corpus_shard(j->corpus, a->shard)->name);
         rc = feed_next(feed, &b, &more, e);
         if (rc == RC_OK && more) {
             rc = audit_batch(a, &b, probs, e);
@@ -188,8 +188,8 @@ enum rc audit_shard(const struct label_job *job, int shard, struct label_writer 
     }
     if (rc == RC_OK) {
         label_writer_audit(w, &found);
-        label_watch_begin(job->watch, LABEL_WATCH_LOOP, "sealing the labels of",
-                          corpus_shard(job->corpus, shard)->name);
+        watch_begin(job->watch, LABEL_WATCH_LOOP, "sealing the labels of",
+                    corpus_shard(job->corpus, shard)->name);
     }
     return rc;
 }

@@ -60,10 +60,10 @@ static void *ahead_main(void *arg)
     if (a->rc == RC_OK && more) {
         const double start = clock_now();
 
-        label_watch_begin(l->job->watch, LABEL_WATCH_AHEAD, "opening",
-                          corpus_shard(l->job->corpus, shard)->name);
+        watch_begin(l->job->watch, LABEL_WATCH_AHEAD, "opening",
+                    corpus_shard(l->job->corpus, shard)->name);
         a->rc = label_task_open(l->job, shard, attempt, &a->task, &a->err);
-        label_watch_end(l->job->watch, LABEL_WATCH_AHEAD);
+        watch_end(l->job->watch, LABEL_WATCH_AHEAD);
         a->took = clock_now() - start;
     }
     return NULL;
@@ -209,7 +209,7 @@ static enum rc loop_shard(struct label_loop *l, struct label_task *t, bool *fini
             rc = ahead_start(l, e);
         }
         if (rc == RC_OK) {
-            label_watch_begin(l->job->watch, LABEL_WATCH_LOOP, "labeling a batch of", name);
+            watch_begin(l->job->watch, LABEL_WATCH_LOOP, "labeling a batch of", name);
             rc = label_task_step(t, &n, e);
         }
         if (rc != RC_OK) {
@@ -218,7 +218,7 @@ static enum rc loop_shard(struct label_loop *l, struct label_task *t, bool *fini
         labeled += n;
         loop_report(l, t, n);
     } while (n > 0);
-    label_watch_begin(l->job->watch, LABEL_WATCH_LOOP, "sealing the labels of", name);
+    watch_begin(l->job->watch, LABEL_WATCH_LOOP, "sealing the labels of", name);
     rc = label_task_seal(t, &won, e);
     if (rc == RC_OK) {
         l->counts.sealed += won;
@@ -245,7 +245,7 @@ static enum rc loop_all(struct label_loop *l, struct err *e)
         rc = loop_shard(l, t, &finished, e);
         l->waited += label_task_waited(t);
         label_task_close(t);
-        label_watch_end(l->job->watch, LABEL_WATCH_LOOP); /* what comes next waits for others */
+        watch_end(l->job->watch, LABEL_WATCH_LOOP); /* what comes next waits for others */
         if (!finished) {
             return rc;
         }

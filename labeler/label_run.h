@@ -15,10 +15,13 @@
 
 #include "common/base/err.h"
 #include "common/base/trace.h"
+#include "common/base/watch.h"
 #include "common/image/image.h"
-#include "labeler/label_watch.h"
 #include "labeler/work.h"
 #include "shards/label_store.h"
+
+/** The threads of the loop that a job's watchdog watches. */
+enum { LABEL_WATCH_LOOP, LABEL_WATCH_AHEAD };
 
 /** What turns pixels into probabilities. */
 struct label_predictor {
@@ -43,7 +46,7 @@ struct label_job {
     int decoders;                        /* threads of a feed; 0 lets it choose */
     bool take_turns;                     /* decoders rest while the predictor runs */
     struct trace *trace;                 /* of the first batches; NULL: none */
-    struct label_watch *watch;           /* NULL: no watchdog */
+    struct watch *watch;           /* NULL: no watchdog */
     const volatile sig_atomic_t *stop;
 };
 

@@ -82,7 +82,8 @@ struct label_verb {
     const struct label_config *config;
     struct coll *control;
     struct work *work;
-    struct label_watch *watch;
+    struct watch *watch;
+    char who[24]; /* "rank 2" */
     struct teacher *teacher;
     struct corpus *corpus;
     struct device *dev;
@@ -358,9 +359,9 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
     }
 
     if (rc == RC_OK && coll_rank(v->control) == 0 && !work_stopping(v->work)) {
-        label_watch_begin(v->watch, LABEL_WATCH_LOOP, "writing the manifest of", v->dir);
+        watch_begin(v->watch, LABEL_WATCH_LOOP, "writing the manifest of", v->dir);
         rc = label_finish(v, e);
-        label_watch_end(v->watch, LABEL_WATCH_LOOP);
+        watch_end(v->watch, LABEL_WATCH_LOOP);
     }
     v->seconds = fmax(clock_now() - start, 1e-9);
     return rc;
@@ -438,7 +439,7 @@ static void label_release(struct label_verb *v)
 {
     struct err ignored = {0};
 
-    label_watch_destroy(v->watch);
+    watch_destroy(v->watch);
     (void)!trace_close(v->trace, &ignored); /* of a run that failed */
     work_destroy(v->work);
     predictor_destroy(v->predictor);
@@ -450,19 +451,6 @@ static void label_release(struct label_verb *v)
     mem_free(v->dir);
 }
 
-/* Its main thread hangs, so that nothing can be agreed or freed: the others learn it by its silence. */
-static void label_late(void *ctx, const char *what, const char *name, double seconds)
-{
-    const struct label_verb *v = ctx;
-
-    log_warn(
-        "labeler",
-        "rank %d has been %s '%s' for %.0f s: its device, a disk or a network file system does "
-        "not answer; this rank ends (the watchdog's time is an option)",
-        coll_rank(v->control), what, name, seconds);
-    coll_leave(1);
-}
-
 static enum rc label_all(const struct label_config *c, const struct verb_call *call, struct err *e)
 {
     struct label_verb v = {.config = c, .control = call->control};
@@ -471,17 +459,18 @@ static enum rc label_all(const struct label_config *c, const struct verb_call *c
     struct digest token;
     enum rc rc = c->precision == LABEL_INT8 ? label_calibrate(&v, e) : RC_OK;
 
+    (void)snprintf(v.who, sizeof v.who, "rank %d", coll_rank(call->control));
     if (rc == RC_OK) {
         /* The last agreement by a collective: from here on a rank may be lost. */
         rc = coll_agree(call->control, work_create(&wc, &v.work, e), e);
     }
     if (rc == RC_OK) {
-        rc = label_watch_create(c->watchdog, label_late, &v, &v.watch, e);
-        label_watch_begin(v.watch, LABEL_WATCH_LOOP, "opening the model and the corpus", c->data);
+        rc = watch_create(c->watchdog, watch_leave, v.who, &v.watch, e);
+        watch_begin(v.watch, LABEL_WATCH_LOOP, "opening the model and the corpus", c->data);
         if (rc == RC_OK) {
             rc = label_prepare(&v, e);
         }
-        label_watch_end(v.watch, LABEL_WATCH_LOOP);
+        watch_end(v.watch, LABEL_WATCH_LOOP);
         label_token(&v, &token);
         rc = work_agree(v.work, WORK_ENTER, rc, &token, e);
         if (rc == RC_OK) {

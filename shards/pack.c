@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 #include "shards/json_bytes.h"
 #include "shards/pack_draw.h"
 #include "shards/pack_guard.h"
@@ -303,6 +304,7 @@ static enum rc pack_walk(struct pack *p, struct err *e)
         return walked;
     }
     rc = pack_take_all(p, &later);
+    watch_at("writing to", p->config->out);
     if (rc == RC_OK) {
         rc = quarantine_sync(p->quarantine, &later);
     }
@@ -381,11 +383,16 @@ enum rc pack_run(const struct pack_config *config, struct pack_result *result, s
     struct pack p = {.config = &c, .result = result};
     double start = clock_now();
     struct err summary = {0};
-    enum rc rc = RC_OK;
+    static char who[] = "pack";
+    struct watch *watch = NULL;
+    enum rc rc = watch_create(config->watchdog, watch_leave, who, &watch, e);
 
     memset(result, 0, sizeof *result);
     class_list_init(&p.classes);
-    rc = pack_kind(&c, e);
+    watch_begin(watch, 0, "opening", c.out);
+    if (rc == RC_OK) {
+        rc = pack_kind(&c, e);
+    }
     if (rc == RC_OK) {
         rc = pack_open(&p, e);
     }
@@ -393,6 +400,7 @@ enum rc pack_run(const struct pack_config *config, struct pack_result *result, s
         rc = pack_walk(&p, e);
     }
     if (rc == RC_OK) {
+        watch_at("guarding", c.out);
         rc = pack_guard(&c, result, e);
     }
     if (rc == RC_OK || rc == RC_REQUEUE) {
@@ -410,6 +418,7 @@ enum rc pack_run(const struct pack_config *config, struct pack_result *result, s
     quarantine_close(p.quarantine);
     corpus_writer_close(p.writer);
     class_list_release(&p.classes);
+    watch_destroy(watch);
     mem_free(p.per_class);
     mem_free(p.noted);
     return rc;

@@ -30,6 +30,7 @@ struct pack_config {
     const char *forbid;      /* evaluation sets, comma-separated, whose images are forgotten; or NULL */
     int forbid_radius;       /* bits of the hashes that may differ (guard.h) */
     int threads;             /* 0: the cores there are */
+    double watchdog;         /* seconds that reading a file may take; 0: for ever (watch.h) */
     const volatile sig_atomic_t *stop; /* NULL: never */
 };
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/watch.h"
 #include "shards/pack_impl.h"
 
 enum rc pack_take_bad(struct pack *p, const struct quarantine_entry *entry, struct err *e)
@@ -59,6 +60,7 @@ static enum rc take_job(struct pack *p, const struct pack_job *j, struct err *e)
 {
     enum rc rc = RC_OK;
 
+    watch_at("writing to", p->config->out);
     if (j->rc != RC_OK) {
         return err_raise(e, j->rc, "'%s': %s", j->texts.full, j->detail);
     }

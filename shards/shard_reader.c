@@ -5,6 +5,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 #include "shards/corpus_impl.h"
 #include "shards/lmdb_file.h"
 
@@ -361,6 +362,7 @@ enum rc shard_reader_get(struct shard_reader *r, uint64_t position, struct shard
     struct err why = {0};
     enum rc rc = RC_OK;
 
+    watch_tick();
     if (position >= r->count) {
         return err_raise(e, RC_INVAL, "'%s' has %llu images: there is no position %llu", r->path,
                          (unsigned long long)r->count, (unsigned long long)position);

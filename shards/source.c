@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 #include "common/image/image.h"
 #include "shards/source_impl.h"
 #include "shards/unpack.h"
@@ -207,6 +208,7 @@ enum rc source_file(const struct source *s, const struct source_image *given, st
     struct stat st;
     enum rc rc = RC_OK;
 
+    watch_at("reading", image.path);
     if (stat(image.path, &st) != 0) {
         return source_bad(s, &image, "unreadable", strerror(errno), e);
     }
@@ -252,6 +254,7 @@ static enum rc source_walk_one(const struct source *s, const char *path, const c
     enum rc rc = RC_OK;
 
     *took_next = false;
+    watch_at("reading", path);
     if (stat(path, &st) != 0) {
         return err_raise(e, RC_IO, "cannot read the source '%s': %s", path, strerror(errno));
     }

@@ -3,6 +3,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 #include "common/image/image.h"
 #include "shards/source_impl.h"
 #include "shards/unpack.h"
@@ -357,6 +358,7 @@ static enum rc archive_entry(struct archive_walk *w, const struct unpack_member 
     if (text == NULL) {
         return mem_raise(e, "a name", strlen(name));
     }
+    watch_at("reading", text);
     if (!m->regular) {
         rc = archive_bad(w, text, "not-a-file", "a link or a special file in an archive", e);
         mem_free(text);
@@ -373,6 +375,7 @@ static enum rc archive_walk_members(struct archive_walk *w, struct err *e)
     enum rc rc = RC_OK;
 
     while (rc == RC_OK && more) {
+        watch_at("reading", w->text);
         rc = unpack_next(w->u, &m, &more, e);
         if (rc != RC_OK) {
             rc = archive_broken(w, w->text, rc, e);

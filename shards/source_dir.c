@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 #include "shards/source_impl.h"
 
 /* Files listed before they are visited: folders are visited in turn, one file of each, so that the
@@ -124,6 +125,7 @@ static enum rc dir_read(struct dir_walk *w, DIR *d, const char *folder, struct d
     while (rc == RC_OK && (entry = readdir(d)) != NULL) {
         bool skip = false;
 
+        watch_tick();
         if (entry->d_name[0] == '.') {
             continue;
         }
@@ -156,9 +158,13 @@ static enum rc dir_list(struct dir_walk *w, struct err *e)
 {
     struct dir_folder f = {.path = w->stack[--w->n_stack]};
     char *full = *f.path == '\0' ? mem_strdup(w->root) : mem_sprintf("%s/%s", w->root, f.path);
-    DIR *d = full != NULL ? opendir(full) : NULL;
+    DIR *d = NULL;
     enum rc rc = RC_OK;
 
+    if (full != NULL) {
+        watch_at("listing the folder", full);
+        d = opendir(full);
+    }
     if (full == NULL) {
         rc = mem_raise(e, "a path", 0);
     } else if (d == NULL) {

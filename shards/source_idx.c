@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 #include "common/image/image.h"
 #include "shards/source_impl.h"
 #include "shards/unpack.h"
@@ -79,6 +80,7 @@ static enum rc idx_images(const struct source *s, struct idx *x, struct idx *lab
     enum rc rc = file != NULL && text != NULL ? RC_OK : mem_raise(e, x->path, pixels);
 
     for (uint32_t i = 0; rc == RC_OK && i < x->dim[0]; i++) {
+        watch_at("reading", x->path);
         struct source_image image = {.text = text, .container = x->path, .data = file};
         unsigned char label = 0;
 

@@ -10,6 +10,7 @@
 struct pack_options {
     char *out, *classes, *match, *forbid;
     bool unlabeled, full_sources, retry, check, json;
+    double watchdog;
     int64_t skip, first, skip_per_class, limit_per_class, shard_bytes, threads, forbid_radius, seed;
 };
 
@@ -33,6 +34,7 @@ static const struct opt pack_opts[] = {
     {"forbid", OPT_STR, AT(forbid), NULL, 0, 0, NULL, "CORPUS,...", "evaluation sets: images that are theirs or look alike are forgotten and listed with distances"},
     {"forbid_radius", OPT_INT, AT(forbid_radius), "6", 0, 16, NULL, "BITS", "of the 64-bit perceptual hashes that may differ"},
     {"threads", OPT_INT, AT(threads), "0", 0, 64, NULL, "N", "that decode; 0: the cores of this process"},
+    {"watchdog", OPT_F64, AT(watchdog), "300", 0, 1e6, NULL, "SECONDS", "how long a file, or a member of an archive, may take before pack ends with its name; 0: for ever"},
     {"json", OPT_BOOL, AT(json), "false", 0, 0, NULL, NULL, "print the result as JSON"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};
 /* clang-format on */
@@ -179,6 +181,7 @@ static enum rc pack_all(const struct pack_options *o, const char *const *sources
                                        .forbid = o->forbid,
                                        .forbid_radius = (int)o->forbid_radius,
                                        .threads = (int)o->threads,
+                                       .watchdog = o->watchdog,
                                        .stop = call->stop};
     struct pack_result result;
     enum rc rc = pack_run(&config, &result, e);

@@ -96,7 +96,7 @@ const struct opt train_opts[] = {
     {"eval_every", OPT_INT, AT(eval_every), "0", 0, 1e12, NULL, "N", "steps between evaluations; 0: at the end only"},
     {"checkpoint_every", OPT_INT, AT(checkpoint_every), "1000", 1, 1e12, NULL, "N", "steps between checkpoints"},
     {"keep", OPT_INT, AT(keep), "2", 1, 1000, NULL, "N", "newest checkpoints to keep, beside the best by eval_data"},
-    {"watchdog", OPT_F64, AT(watchdog), "300", 0, 1e6, NULL, "SECONDS", "several ranks: how long to wait for a late rank before the job ends with its name; 0: for ever"},
+    {"watchdog", OPT_F64, AT(watchdog), "300", 0, 1e6, NULL, "SECONDS", "how long a late rank is waited for, and images, a micro-batch or a checkpoint may take, before the job ends with the name; 0: for ever"},
     {"profile", OPT_STR, AT(profile), NULL, 0, 0, NULL, "FILE", "write a Chrome trace of rank 0's first steps: each plan, each wait, the update"},
     {"log_every", OPT_INT, AT(log_every), "10", 1, 1e6, NULL, "N", "steps between lines of metrics.jsonl"},
     {NULL, OPT_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL}};

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/metrics.h"
+#include "common/base/watch.h"
 #include "common/coll/coll.h"
 #include "common/train/checkpoint.h"
 #include "shards/manifest.h"
@@ -34,6 +35,9 @@ struct run {
     struct mix *mix;
     struct train_eval *eval; /* NULL: no corpus to evaluate on */
     struct metrics *metrics;
+    struct watch *watch;
+    char who[24];        /* "rank 2" */
+    char sources[600];   /* of images, for the watchdog to name */
     struct trace *trace; /* --profile, on rank 0 */
     char digest[HASH_HEX_DIGEST];
     double crop_pct;
@@ -248,6 +252,7 @@ static void run_release(struct run *r)
     coll_destroy(r->data);
     device_destroy(r->dev);
     model_info_release(&r->info);
+    watch_destroy(r->watch);
     train_stores_close(&r->stores);
     train_folder_close(r->lock);
 }
@@ -261,6 +266,7 @@ static enum rc run_evaluate(struct run *r, struct err *e)
     if (r->eval == NULL) {
         return RC_OK;
     }
+    watch_at("evaluating on", r->c->eval_data);
     rc = train_eval_run(r->eval, trainer_ema(r->trainer), e);
     if (rc != RC_OK) {
         return rc;
@@ -283,6 +289,7 @@ static enum rc run_checkpoint(struct run *r, struct err *e)
 {
     enum rc rc = RC_OK;
 
+    watch_at("saving a checkpoint in", r->c->out);
     if (coll_rank(r->control) == 0) {
         double top1 = r->evaluated_at == trainer_steps(r->trainer) ? r->top1 : -1;
 
@@ -352,12 +359,25 @@ static enum rc run_after_step(struct run *r, const struct trainer_stats *s, doub
     return rc;
 }
 
+/* trainer_source: the next micro-batch, watched. */
+static enum rc run_next(void *ctx, int64_t step, int micro, struct trainer_batch *out,
+                        struct err *e)
+{
+    const struct run *r = ctx;
+    enum rc rc = RC_OK;
+
+    watch_at("reading images of", r->sources);
+    rc = mix_next(r->mix, step, micro, out, e);
+    watch_at("computing a step of", r->c->out);
+    return rc;
+}
+
 static enum rc run_steps(struct run *r, struct err *e)
 {
     double norm = mix_norm(r->c, &r->rows);
     struct trainer_stats s = {0};
-    struct train_progress p = {.source = mix_next,
-                               .ctx = r->mix,
+    struct train_progress p = {.source = run_next,
+                               .ctx = r,
                                .steps = r->tc.schedule.steps,
                                .images = r->rows.labeled + r->rows.unlabeled};
     enum rc rc = RC_OK;
@@ -504,6 +524,7 @@ static enum rc run_all(struct run *r, json_t **result, struct err *e)
         rc = run_evaluate(r, e);
     }
     if (rc == RC_OK) {
+        watch_at("writing the model to", r->c->out);
         rc = coll_rank(r->control) == 0 ? run_finish(r, result, e) : RC_OK;
         if (rc == RC_OK) {
             rc = trace_close(r->trace, e);
@@ -514,6 +535,22 @@ static enum rc run_all(struct run *r, json_t **result, struct err *e)
     return rc;
 }
 
+/* What a lone rank, or all of them, can hang in; of several ranks, one that is waited for is named by
+ * the others first (coll_set_patience). */
+static enum rc run_watch(struct run *r, struct err *e)
+{
+    const struct train_config *c = r->c;
+    const double patience = coll_size(r->control) > 1 ? 2 * c->watchdog : c->watchdog;
+    enum rc rc = RC_OK;
+
+    (void)snprintf(r->who, sizeof r->who, "rank %d", coll_rank(r->control));
+    (void)snprintf(r->sources, sizeof r->sources, c->unlabeled != NULL ? "%s' or '%s" : "%s",
+                   c->data != NULL ? c->data : "", c->unlabeled);
+    rc = watch_create(patience, watch_leave, r->who, &r->watch, e);
+    watch_begin(r->watch, 0, "opening", r->sources);
+    return rc;
+}
+
 enum rc train_run(const struct train_config *c, const struct verb_call *call, json_t **result,
                   struct err *e)
 {
@@ -521,9 +558,12 @@ enum rc train_run(const struct train_config *c, const struct verb_call *call, js
         .c = c, .call = call, .control = call->control, .start = clock_now(), .lock = -1};
     bool done = false;
     enum rc rc = c->out == NULL ? err_raise(e, RC_USAGE, "train needs --out, a folder for the run")
-                                : run_open(&r, e);
+                                : run_watch(&r, e);
 
     *result = NULL;
+    if (rc == RC_OK) {
+        rc = run_open(&r, e);
+    }
     coll_set_patience(r.control, c->watchdog);
     if (rc == RC_OK && coll_rank(r.control) == 0) {
         rc = train_folder_hold(c, &r.lock, e);

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "common/base/mem.h"
+#include "common/base/watch.h"
 
 struct hash {
     EVP_MD_CTX *ctx;
@@ -90,6 +91,7 @@ enum rc hash_file(const char *path, struct digest *out, struct err *e)
     }
     while ((n = fread(buf, 1, CHUNK, f)) > 0) {
         hash_update(h, buf, n);
+        watch_tick();
     }
     if (ferror(f)) {
         rc = err_raise(e, RC_IO, "cannot read '%s': %s", path, strerror(errno));

@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/watch.h"
 
 enum { PROGRESS_LINE = 256 };
 
@@ -84,6 +85,7 @@ void progress_update(struct progress *p, int64_t done, const char *detail)
     size_t columns = 0;
 
     p->done = done;
+    watch_tick();
     if (now - p->shown < PROGRESS_TTY_S || !progress_wanted()) {
         return;
     }

@@ -160,6 +160,25 @@ CLOCK=1000000 faulty "" 2 "$OUT" "${TRAIN[@]}" --out "$OUT"
 cmp "$OUT/model.safetensors" "$WORK/want.safetensors" || fail "training with a clock that jumps: other weights"
 ok train-with-a-clock-that-jumps
 
+# A lone rank that hangs, and ranks that all hang, so that nobody waits for anybody.
+while read -r -u 3 name faults n sentence; do
+    OUT=$WORK/train-$name
+    faulty "$faults" "$n" "$OUT" "${TRAIN[@]}" --watchdog 2 --out "$OUT"
+    ended_badly "train with $name"
+    said "$name" " W base: rank [01] has been $sentence' for [2-9] s"
+    ranks 2 "$PRECEPTOR" "${TRAIN[@]}" --out "$OUT" >"$OUT.json" 2>"$OUT.err2" || {
+        cat "$OUT.err" "$OUT.err2"
+        fail "train with $name: the second run"
+    }
+    [ "$n" -eq 0 ] || cmp "$OUT/model.safetensors" "$WORK/want.safetensors" ||
+        fail "train with $name: other weights than undisturbed"
+    ok "train-with-$name"
+done 3<<CASES
+images-that-do-not-come read:/images-:1+:hang 0 reading images of '$WORK/labeled
+images-that-come-to-no-rank read:/images-:1+:hang 2 reading images of '$WORK/labeled
+a-checkpoint-that-hangs sync:/model-00000012:1:hang 0 saving a checkpoint in '$WORK/train-a-checkpoint-that-hangs
+CASES
+
 # ---- a rank 0 that dies while the others only wait for it ------------------------------------------------
 OUT=$WORK/waiting
 timeout $((60 * SLOWER)) "${MPIRUN[@]}" --enable-recovery -n 3 env LD_PRELOAD="$FAULTS_SO" FAULTS=sync:/images-:1:hang \
@@ -175,6 +194,26 @@ wait "$TIMEOUT_PID" || STATUS=$?
 [ "$STATUS" -ne 124 ] || fail "ranks that wait for a dead rank 0 hang"
 said waiting "preceptor: rank [12]: rank 0 is lost: its process is gone"
 ok ranks-that-wait-for-a-dead-rank-0-end
+
+# ---- packing what does not answer -------------------------------------------------------------------
+mkdir "$WORK/slow" "$WORK/slow-tar"
+cp tests/data/photos/discs/0[0-5].jpg "$WORK/slow"
+tar cf "$WORK/slow-tar/in.tar" -C "$WORK/slow" .
+while read -r -u 3 name faults source sentence; do
+    OUT=$WORK/$name
+    faulty "$faults" 0 "$OUT" pack --quiet --unlabeled --watchdog 2 --out "$OUT" "$WORK/$source"
+    [ "$STATUS" -eq 1 ] || fail "pack with $name: exit code $STATUS"
+    said "$name" " W base: pack has been $sentence' for [2-9] s"
+    "$PRECEPTOR" pack --unlabeled --quiet --out "$OUT" "$WORK/$source" >"$OUT.json" 2>"$OUT.err2" ||
+        fail "pack with $name: the second run: $(cat "$OUT.err2")"
+    [ "$("$PRECEPTOR" inspect --json "$OUT" | grep -o '"images":[0-9]*' | head -n 1)" = '"images":6' ] ||
+        fail "pack with $name: other images than undisturbed"
+    ok "pack-with-$name"
+done 3<<CASES
+a-file-that-does-not-answer read:/03.jpg:1:hang slow reading '$WORK/slow/03.jpg
+an-archive-that-does-not-answer read:/in.tar:2:hang slow-tar reading '$WORK/slow-tar/in.tar
+a-corpus-that-does-not-answer sync:/images-:1:hang slow writing to '$WORK/a-corpus-that-does-not-answer
+CASES
 
 # ---- packing and selecting: alone ---------------------------------------------------------------------
 for name in pack select; do
