@@ -113,7 +113,7 @@ extern const struct cpu_kernel cpu_gate_add_act, cpu_gate_add_act_bwd;
 extern const struct cpu_kernel cpu_pool_avg2, cpu_pool_avg2_bwd, cpu_pool_global,
     cpu_pool_global_bwd;
 extern const struct cpu_kernel cpu_map_relu_bwd, cpu_map_sigmoid, cpu_map_sigmoid_bwd,
-    cpu_map_mul_row, cpu_map_add, cpu_map_sgd;
+    cpu_map_mul_row, cpu_map_add, cpu_map_sgd, cpu_map_squares;
 extern const struct cpu_kernel cpu_quant_quantize, cpu_quant_avg2, cpu_quant_global,
     cpu_quant_gate_add;
 extern const struct cpu_kernel cpu_loss_softmax_ce, cpu_loss_normalize;

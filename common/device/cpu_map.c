@@ -193,9 +193,58 @@ static void run_sgd(const struct cpu_plan *p, void *scratch, void *const args[])
     }
 }
 
+enum { SQUARES_CHUNK = 1 << 16, LANES = 8 };
+
+CPU_CLONES static double squares_chunk(const float *x, size_t n)
+{
+    double part[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t k = 0; k < LANES; k++) {
+            part[k] += (double)x[i + k] * (double)x[i + k];
+        }
+    }
+    for (; i < n; i++) {
+        part[0] += (double)x[i] * (double)x[i];
+    }
+    return ((part[0] + part[1]) + (part[2] + part[3])) +
+           ((part[4] + part[5]) + (part[6] + part[7]));
+}
+
+static size_t squares_chunks(const struct op_desc *op)
+{
+    return (op->u.squares.n + SQUARES_CHUNK - 1) / SQUARES_CHUNK;
+}
+
+static size_t squares_scratch(const struct op_desc *op)
+{
+    return squares_chunks(op) * sizeof(double);
+}
+
+/* x, y */
+static void run_squares(const struct cpu_plan *p, void *scratch, void *const args[])
+{
+    const size_t n = p->base.op.u.squares.n, chunks = squares_chunks(&p->base.op);
+    const float *x = args[0];
+    double *part = scratch, sum = 0;
+
+#pragma omp parallel for schedule(static) if (n > CPU_SERIAL)
+    for (size_t i = 0; i < chunks; i++) {
+        const size_t at = i * SQUARES_CHUNK;
+
+        part[i] = squares_chunk(x + at, cpu_chunk_len(n, at, SQUARES_CHUNK));
+    }
+    for (size_t i = 0; i < chunks; i++) {
+        sum += part[i];
+    }
+    *(double *)args[1] = sum;
+}
+
 const struct cpu_kernel cpu_map_relu_bwd = {.run = run_relu_bwd};
 const struct cpu_kernel cpu_map_sigmoid = {.run = run_sigmoid};
 const struct cpu_kernel cpu_map_sigmoid_bwd = {.run = run_sigmoid_bwd};
 const struct cpu_kernel cpu_map_mul_row = {.run = run_mul_row};
 const struct cpu_kernel cpu_map_add = {.run = run_add};
 const struct cpu_kernel cpu_map_sgd = {.run = run_sgd};
+const struct cpu_kernel cpu_map_squares = {.scratch = squares_scratch, .run = run_squares};

@@ -6,7 +6,7 @@ using namespace cuda_kernels;
 int cuda_kernels_run(const struct op_desc *op, void *const args[], void *scratch,
                      struct CUstream_st *stream)
 {
-    static const int n_args[OP_KIND_N] = {2, 2, 4, 7, 7, 4, 5, 8, 2, 2, 2, 2, 3, 2, 3, 3, 3, 6, 2, 4};
+    static const int n_args[OP_KIND_N] = {2, 2, 4, 7, 7, 4, 5, 8, 2, 2, 2, 2, 3, 2, 3, 3, 3, 6, 2, 4, 1};
     const run r = {op, args, static_cast<float *>(scratch), stream};
     bool is_aligned = all_aligned(args, n_args[op->kind]);
 
@@ -34,6 +34,8 @@ size_t cuda_kernels_scratch_bytes(const struct op_desc *op)
     case OP_GATE_ADD_ACT_BWD:
     case OP_GLOBAL_POOL:
         return sums_bytes(table_of(op->u.map, true), 1);
+    case OP_SQUARES:
+        return SQUARES_BLOCKS * sizeof(double);
     default:
         return 0;
     }

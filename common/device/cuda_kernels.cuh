@@ -30,7 +30,7 @@ namespace cuda_kernels {
 
 using bf16 = __nv_bfloat16;
 
-enum { BLOCK = 256, WARP = 32, GRID_MAX = 4096, CHUNKS_MAX = 512, IMAGE_CHUNKS_MAX = 16 };
+enum { BLOCK = 256, WARP = 32, GRID_MAX = 4096, CHUNKS_MAX = 512, IMAGE_CHUNKS_MAX = 16, SQUARES_BLOCKS = 512 };
 
 __device__ inline float get(const float *p)
 {
@@ -325,7 +325,7 @@ int by_width(const run &r, dtype type, bool is_aligned, size_t count)
 
 /* ---- the files -------------------------------------------------------------------------------- */
 
-int run_elements(const run &r, bool is_aligned); /* cuda_map.cu: element by element, and OP_SGD */
+int run_elements(const run &r, bool is_aligned); /* cuda_map.cu: element by element, flat ranges */
 int run_norm(const run &r, bool is_aligned);     /* cuda_norm.cu: batch norm */
 int run_pool(const run &r, bool is_aligned);     /* cuda_pool.cu: pooling, gates */
 int run_loss(const run &r);                      /* cuda_loss.cu */

@@ -1,4 +1,4 @@
-/* Operations element by element, and the optimizer's step. */
+/* Operations element by element, the optimizer's step, and the sum of squares. */
 #include "common/device/cuda_kernels.cuh"
 
 namespace cuda_kernels {
@@ -120,6 +120,48 @@ template <int W> struct sgd {
     }
 };
 
+/* partial[block] = the squares of every gridDim-th block's pieces; in f64 nothing of f32 overflows */
+template <int W> __global__ void squares(const float *x, size_t n, double *partial)
+{
+    __shared__ double part[BLOCK];
+    size_t step = (size_t)gridDim.x * blockDim.x;
+    double sum = 0;
+
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        float v[W];
+
+        load<float, W>(x + i * W, v);
+        for (int j = 0; j < W; j++) {
+            sum += (double)v[j] * (double)v[j];
+        }
+    }
+    part[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        for (unsigned q = 1; q < blockDim.x; q++) {
+            sum += part[q];
+        }
+        partial[blockIdx.x] = sum;
+    }
+}
+
+/* for one thread: the blocks' sums, in order */
+struct squares_of_blocks {
+    const double *partial;
+    unsigned blocks;
+    double *y;
+
+    __device__ void apply(size_t) const
+    {
+        double sum = 0;
+
+        for (unsigned i = 0; i < blocks; i++) {
+            sum += partial[i];
+        }
+        *y = sum;
+    }
+};
+
 template <typename T, int W> struct elements {
     static int go(const run &r)
     {
@@ -153,10 +195,24 @@ template <int W> static int run_sgd(const run &r)
     return run_each(f, o.n / W, r.stream);
 }
 
+template <int W> static int run_squares(const run &r)
+{
+    size_t n = r.op->u.squares.n / W;
+    double *partial = reinterpret_cast<double *>(r.scratch);
+    unsigned blocks = blocks_for(n, SQUARES_BLOCKS);
+    int status = LAUNCH(squares<W>, dim3(blocks), dim3(BLOCK), r.stream, r.at<const float>(0), n, partial);
+
+    return status != 0 ? status
+                       : run_each(squares_of_blocks{partial, blocks, r.at<double>(1)}, 1, r.stream);
+}
+
 int run_elements(const run &r, bool is_aligned)
 {
     const op_map &o = r.op->u.map;
 
+    if (r.op->kind == OP_SQUARES) {
+        return is_aligned && r.op->u.squares.n % 4 == 0 ? run_squares<4>(r) : run_squares<1>(r);
+    }
     if (r.op->kind == OP_SGD) {
         return is_aligned && r.op->u.sgd.n % 4 == 0 ? run_sgd<4>(r) : run_sgd<1>(r);
     }

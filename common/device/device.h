@@ -60,6 +60,7 @@ enum op_kind {
     OP_SOFTMAX_CE,       /* loss and gradient of soft-label cross-entropy                          */
     OP_NORMALIZE,        /* u8 pixels -> (u/255 - mean[c]) / std[c], channels padded with 0        */
     OP_SGD,              /* one pass: L2, momentum, step, EMA over a flat range                    */
+    OP_SQUARES,          /* y = sum x[i]^2 in f64, in an order of its own: NaN and infinity show   */
     OP_CONV_Q,           /* y = u8(relu(v)) or s8(v) of v = conv(x, w) + bias; x u8, w packed as s8 */
     OP_QUANTIZE,         /* y = u8(scale[c] * x)                                                   */
     OP_AVG_POOL2_Q,      /* OP_AVG_POOL2 from u8 to u8                                             */
@@ -120,6 +121,10 @@ struct op_sgd {
     bool nesterov;
 };
 
+struct op_squares {
+    size_t n;
+};
+
 struct op_desc {
     enum op_kind kind;
     union {
@@ -128,6 +133,7 @@ struct op_desc {
         struct op_loss loss;
         struct op_normalize normalize;
         struct op_sgd sgd;
+        struct op_squares squares;
     } u;
 };
 
@@ -158,6 +164,7 @@ struct op_desc {
  * OP_NORMALIZE         pixels(u8 n,h,w,c_in), y
  * OP_SGD               w, g, momentum, ema, scalars(f32[4] on the host: lr, wd, grad_scale, decay)
  *                      all f32 of n elements; ema may be NULL
+ * OP_SQUARES           x(f32 n), y(f64 1)
  * OP_CONV_Q            x, y                      (weights and bias: plan_pack)
  * OP_QUANTIZE          x, scale(f32 c), y        (.type: of x)
  * OP_AVG_POOL2_Q       x, y

@@ -23,6 +23,7 @@ static const struct cpu_kernel *const kernels[OP_KIND_N] = {
     [OP_SOFTMAX_CE]       = &cpu_loss_softmax_ce,
     [OP_NORMALIZE]        = &cpu_loss_normalize,
     [OP_SGD]              = &cpu_map_sgd,
+    [OP_SQUARES]          = &cpu_map_squares,
     [OP_QUANTIZE]         = &cpu_quant_quantize,
     [OP_AVG_POOL2_Q]      = &cpu_quant_avg2,
     [OP_GLOBAL_POOL_Q]    = &cpu_quant_global,

@@ -3,7 +3,7 @@
 #include "common/device/device_impl.h"
 
 /* Which member of op_desc.u an operation uses. */
-enum form { FORM_CONV, FORM_MAP, FORM_LOSS, FORM_NORMALIZE, FORM_SGD };
+enum form { FORM_CONV, FORM_MAP, FORM_LOSS, FORM_NORMALIZE, FORM_SGD, FORM_SQUARES };
 
 struct op_info {
     const char *name;
@@ -40,6 +40,7 @@ static const struct op_info infos[OP_KIND_N] = {
     [OP_SOFTMAX_CE]       = {"softmax_ce",       FORM_LOSS,      6, ARG(4) | ARG(5), 0,               0,      0},
     [OP_NORMALIZE]        = {"normalize",        FORM_NORMALIZE, 2, 0,               0,               0,      0},
     [OP_SGD]              = {"sgd",              FORM_SGD,       5, ARG(3),          0,               0,      0},
+    [OP_SQUARES]          = {"squares",          FORM_SQUARES,   2, 0,               0,               0,      0},
     [OP_CONV_Q]           = {"conv_q",           FORM_CONV,      2, 0,               0,               0,      0},
     [OP_QUANTIZE]         = {"quantize",         FORM_MAP,       3, 0,               0,               0,      0},
     [OP_AVG_POOL2_Q]      = {"avg_pool2_q",      FORM_MAP,       2, 0,               0,               0,      0},
@@ -94,6 +95,7 @@ enum dtype device_op_type(const struct op_desc *op)
     case FORM_LOSS:
         return op->u.loss.type;
     case FORM_SGD:
+    case FORM_SQUARES:
         break;
     }
     return DT_F32;
@@ -252,6 +254,11 @@ enum rc device_op_check(const struct op_desc *op, struct err *e)
                              op->u.sgd.n, (double)op->u.sgd.momentum);
         }
         return RC_OK;
+    case FORM_SQUARES:
+        if (op->u.squares.n == 0) {
+            return err_raise(e, RC_INVAL, "squares: 0 elements cannot be");
+        }
+        return RC_OK;
     }
     return RC_OK;
 }
@@ -287,6 +294,9 @@ void device_op_describe(const struct op_desc *op, const char *impl, char *out, s
     case FORM_SGD:
         (void)snprintf(shape, sizeof shape, "%zu f32", op->u.sgd.n);
         break;
+    case FORM_SQUARES:
+        (void)snprintf(shape, sizeof shape, "%zu f32", op->u.squares.n);
+        break;
     }
     (void)snprintf(out, size, impl[0] != 0 ? "%s %s (%s)" : "%s %s%s", info->name, shape, impl);
 }
@@ -312,6 +322,7 @@ double device_op_flops(const struct op_desc *op)
         [OP_SOFTMAX_CE] = 20,
         [OP_NORMALIZE] = 3,
         [OP_SGD] = 9,
+        [OP_SQUARES] = 2,
         [OP_QUANTIZE] = 1,
         [OP_AVG_POOL2_Q] = 1,
         [OP_GLOBAL_POOL_Q] = 1,
@@ -337,6 +348,9 @@ double device_op_flops(const struct op_desc *op)
         break;
     case FORM_SGD:
         count = (double)op->u.sgd.n;
+        break;
+    case FORM_SQUARES:
+        count = (double)op->u.squares.n;
         break;
     }
     return per_element[op->kind] * count;
@@ -392,6 +406,8 @@ double device_op_bytes(const struct op_desc *op)
         return (double)op->u.loss.n * op->u.loss.classes * 12;
     case FORM_SGD:
         return (double)op->u.sgd.n * 28;
+    case FORM_SQUARES:
+        return (double)op->u.squares.n * 4;
     }
     return 0;
 }

@@ -25,6 +25,7 @@ static ref_fn *const functions[OP_KIND_N] = {
     [OP_SOFTMAX_CE]       = ref_softmax_ce,
     [OP_NORMALIZE]        = ref_normalize,
     [OP_SGD]              = ref_sgd,
+    [OP_SQUARES]          = ref_squares,
     [OP_CONV_Q]           = ref_conv_q,
     [OP_QUANTIZE]         = ref_quantize,
     [OP_AVG_POOL2_Q]      = ref_avg_pool2_q,

@@ -53,7 +53,7 @@ ref_fn ref_bn_act, ref_bn_act_bwd, ref_bn_infer;
 ref_fn ref_gate_add_act, ref_gate_add_act_bwd;
 ref_fn ref_avg_pool2, ref_avg_pool2_bwd, ref_global_pool, ref_global_pool_bwd;
 ref_fn ref_relu_bwd, ref_sigmoid, ref_sigmoid_bwd, ref_mul_row, ref_add;
-ref_fn ref_softmax_ce, ref_normalize, ref_sgd;
+ref_fn ref_softmax_ce, ref_normalize, ref_sgd, ref_squares;
 ref_fn ref_conv_q, ref_quantize, ref_avg_pool2_q, ref_global_pool_q, ref_gate_add_act_q;
 
 #endif

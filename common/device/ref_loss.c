@@ -88,3 +88,14 @@ void ref_sgd(const struct ref_plan *p, void *const args[])
         }
     }
 }
+
+/* x, y */
+void ref_squares(const struct ref_plan *p, void *const args[])
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < p->base.op.u.squares.n; i++) {
+        sum += ref_f32(args[0], i) * ref_f32(args[0], i);
+    }
+    *(double *)args[1] = sum;
+}

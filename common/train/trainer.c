@@ -69,12 +69,11 @@ static enum rc alloc_host(struct trainer *t, struct err *e)
     t->keep = mem_calloc((size_t)net_blocks(t->net) * batch, sizeof *t->keep);
     t->dropout = mem_calloc((size_t)net_features(t->net) * batch, sizeof *t->dropout);
     t->loss = mem_calloc(batch, sizeof *t->loss);
-    t->sums = mem_calloc(t->params->n_trainable / (1 << 16) + 1, sizeof *t->sums);
     for (int i = 0; i < 3; i++) {
         t->stats[i] = mem_calloc(stats, sizeof *t->stats[i]);
     }
-    if (t->keep == NULL || t->dropout == NULL || t->loss == NULL || t->sums == NULL ||
-        t->stats[0] == NULL || t->stats[1] == NULL || t->stats[2] == NULL) {
+    if (t->keep == NULL || t->dropout == NULL || t->loss == NULL || t->stats[0] == NULL ||
+        t->stats[1] == NULL || t->stats[2] == NULL) {
         return mem_raise(e, "trainer", stats * sizeof(float));
     }
     return RC_OK;
@@ -93,6 +92,21 @@ static enum rc create_plans(struct trainer *t, struct err *e)
     if (rc == RC_OK) {
         op.u.sgd.n = t->params->n_trainable - t->n_decayed;
         rc = plan_create(t->dev, &op, &t->sgd_rest, e);
+    }
+    return rc;
+}
+
+static enum rc create_squares(struct trainer *t, struct err *e)
+{
+    const size_t n[2] = {t->params->n_trainable, t->params->n_total - t->params->n_trainable};
+    void *found = NULL;
+    enum rc rc = device_alloc(t->dev, 2 * sizeof *t->squared, "the gradient's norm", &found, e);
+
+    t->squared = found;
+    for (int i = 0; i < 2 && rc == RC_OK; i++) {
+        const struct op_desc op = {.kind = OP_SQUARES, .u.squares = {n[i]}};
+
+        rc = plan_create(t->dev, &op, &t->squares[i], e);
     }
     return rc;
 }
@@ -137,6 +151,7 @@ enum rc trainer_create(struct device *dev, struct coll *coll, const struct train
     rc = alloc_flat(t, e);
     rc = rc != RC_OK ? rc : alloc_host(t, e);
     rc = rc != RC_OK ? rc : create_plans(t, e);
+    rc = rc != RC_OK ? rc : create_squares(t, e);
     if (rc != RC_OK) {
         goto out;
     }
@@ -158,6 +173,9 @@ void trainer_destroy(struct trainer *t)
     }
     plan_destroy(t->sgd_decayed);
     plan_destroy(t->sgd_rest);
+    plan_destroy(t->squares[0]);
+    plan_destroy(t->squares[1]);
+    device_free(t->dev, t->squared);
     net_destroy(t->net);
     for (int i = 0; i < FLAT_N; i++) {
         device_free(t->dev, t->flat[i]);
@@ -169,7 +187,6 @@ void trainer_destroy(struct trainer *t)
     mem_free(t->keep);
     mem_free(t->dropout);
     mem_free(t->loss);
-    mem_free(t->sums);
     mem_free(t);
 }
 

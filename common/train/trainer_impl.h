@@ -19,7 +19,8 @@ struct trainer {
     size_t n_decayed;             /* floats of sgd_decayed; sgd_rest has the other trainables */
     float *stats[3];              /* host: staging of the BN part of weights, EMA and gradients */
     float *keep, *dropout, *loss; /* host: of one micro-batch */
-    double *sums;                 /* partial sums of the gradient's norm */
+    struct plan *squares[2];      /* OP_SQUARES of the gradient's trainables and of its BN part */
+    double *squared;              /* device: what they find */
     int tickets[COLL_MAX_PENDING];
     size_t bucket_from[COLL_MAX_PENDING], bucket_to[COLL_MAX_PENDING]; /* floats of each ticket */
     int n_tickets;

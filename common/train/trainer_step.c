@@ -4,13 +4,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/mem.h"
 #include "common/train/trainer_impl.h"
-
-enum {
-    SUM_CHUNK = 1 << 16
-}; /* floats of one partial sum of the norm: fixed, so any number of
-                                 threads gives the same bits */
 
 /* ---- gradients of all ranks ------------------------------------------------------------------ */
 
@@ -159,52 +153,27 @@ static enum rc own_micro_batches(struct trainer *t, trainer_source *source, void
 
 /* ---- is all finite? -------------------------------------------------------------------------- */
 
-/* Sum of squares of the trainable gradients, in f64, the same for any number of threads. */
-static double sum_squares(struct trainer *t, const float *grads)
+/* Sums of squares of the gradient's trainables and of its BN part: neither is finite where an element is
+ * not. */
+static enum rc sum_squares(struct trainer *t, double found[2], struct err *e)
 {
-    size_t n = t->params->n_trainable;
-    long chunks = (long)((n + SUM_CHUNK - 1) / SUM_CHUNK);
-    double sum = 0;
+    float *const parts[2] = {t->flat[FLAT_GRADS], t->flat[FLAT_GRADS] + t->params->n_trainable};
+    enum rc rc = RC_OK;
 
-#pragma omp parallel for schedule(static)
-    for (long c = 0; c < chunks; c++) {
-        size_t from = (size_t)c * SUM_CHUNK;
-        size_t to = from + SUM_CHUNK < n ? from + SUM_CHUNK : n;
-        double part[8] = {0};
-        size_t i = from;
+    for (int i = 0; i < 2 && rc == RC_OK; i++) {
+        void *args[PLAN_MAX_ARGS] = {parts[i], t->squared + i};
 
-        for (; i + 8 <= to; i += 8) {
-            for (size_t k = 0; k < 8; k++) {
-                part[k] += (double)grads[i + k] * (double)grads[i + k];
-            }
-        }
-        for (; i < to; i++) {
-            part[0] += (double)grads[i] * (double)grads[i];
-        }
-        t->sums[c] = ((part[0] + part[1]) + (part[2] + part[3])) +
-                     ((part[4] + part[5]) + (part[6] + part[7]));
+        rc = plan_run(t->squares[i], args, e);
     }
-    for (long c = 0; c < chunks; c++) {
-        sum += t->sums[c];
-    }
-    return sum;
-}
-
-static bool finite_stats(const struct trainer *t, const float *grads)
-{
-    for (size_t i = t->params->n_trainable; i < t->params->n_total; i++) {
-        if (!isfinite(grads[i])) {
-            return false;
-        }
-    }
-    return true;
+    rc = rc != RC_OK ? rc : device_download(t->dev, NULL, found, t->squared, 2 * sizeof *found, e);
+    return rc != RC_OK ? rc : device_sync(t->dev, NULL, e);
 }
 
 /* A sentence that names layer and rows, on the ranks that have bad rows (rank 0 if none has). */
-static enum rc report_nonfinite(struct trainer *t, const float *grads, double bad_ranks,
-                                struct err *e)
+static enum rc report_nonfinite(struct trainer *t, double bad_ranks, struct err *e)
 {
-    const char *layer = net_find_nonfinite(t->net, grads);
+    const float *grads = trainer_host(t, FLAT_GRADS);
+    const char *layer = grads != NULL ? net_find_nonfinite(t->net, grads) : NULL;
     bool mine = t->bad_rows[0] != '\0' || (bad_ranks == 0 && coll_rank(t->coll) == 0);
     enum rc rc = RC_OK;
 
@@ -308,21 +277,21 @@ static enum rc agree_on_losses(struct trainer *t, enum rc rc, double all[3], str
 static enum rc finish_step(struct trainer *t, const double all[3], double norm,
                            struct trainer_stats *s, struct err *e)
 {
-    const float *grads = trainer_host(t, FLAT_GRADS);
     double clip = t->config.clip_norm;
     double scale = 1.0 / norm;
     double start = clock_now();
-    enum rc rc = RC_OK;
+    double squares[2] = {0, 0};
+    enum rc rc = sum_squares(t, squares, e);
 
-    if (grads == NULL) {
-        return mem_raise(e, "gradients on the host", t->params->n_total * sizeof *grads);
+    if (rc != RC_OK) {
+        return rc;
     }
     s->loss = all[0] / norm;
-    s->grad_norm = sqrt(sum_squares(t, grads)) / norm;
+    s->grad_norm = sqrt(squares[0]) / norm;
     trace_span(t->trace, "optimizer", "norm of the gradient", NULL, start);
-    if (!isfinite(s->loss) || !isfinite(s->grad_norm) || !finite_stats(t, grads)) {
+    if (!isfinite(s->loss) || !isfinite(s->grad_norm) || !isfinite(squares[1])) {
         if (!t->config.skip_nonfinite) {
-            return report_nonfinite(t, grads, all[2], e);
+            return report_nonfinite(t, all[2], e);
         }
         s->skipped = true;
         t->skipped++;

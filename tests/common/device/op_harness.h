@@ -188,6 +188,9 @@ static inline void harness_other_args(struct harness *t)
     } else if (t->op.kind == OP_NORMALIZE) {
         harness_set(t, 0, pixels * (size_t)z->c_in, DT_U8, IN, PIXELS);
         harness_set(t, 1, pixels * (size_t)z->c_out, z->type, OUT, NORMAL);
+    } else if (t->op.kind == OP_SQUARES) {
+        harness_set(t, 0, t->op.u.squares.n, DT_F32, IN, NORMAL);
+        harness_set(t, 1, 1, DT_F64, OUT, NORMAL);
     } else {
         for (int i = 0; i < 4; i++) {
             harness_set(t, i, t->op.u.sgd.n, DT_F32, i == 1 ? IN : ADDED, NORMAL);
@@ -270,6 +273,11 @@ static inline void harness_copy(struct harness *t, int i, bool up)
                    up ? (void *)&t->host[i][j] : (void *)(raw + 4 * j), 4);
         } else if (a->type == DT_U8) {
             raw[j] = (unsigned char)t->host[i][j];
+        } else if (a->type == DT_F64) { /* what comes back alone */
+            double wide;
+
+            memcpy(&wide, raw + sizeof wide * j, sizeof wide);
+            t->host[i][j] = (float)wide;
         } else if (up) {
             half = bf16_from_f32(t->host[i][j]);
             memcpy(raw + 2 * j, &half, 2);

@@ -171,6 +171,7 @@ static void wrong_shapes_are_named_with_their_numbers(void **state)
         {{OP_NORMALIZE, {.normalize = {1, 2, 2, 1, 1, {0}, {0}, DT_F32}}},
          "normalize: std[0] = 0 must be above 0"},
         {{OP_SGD, {.sgd = {0, 0.9f, true}}}, "sgd: 0 elements with momentum 0.9 cannot be"},
+        {{OP_SQUARES, {.squares = {0}}}, "squares: 0 elements cannot be"},
         {{(enum op_kind)99, {.sgd = {0}}}, "operation 99 is unknown"},
     };
     /* clang-format on */
@@ -331,6 +332,8 @@ static struct op_desc some_op(int kind, enum dtype type)
             (struct op_normalize){4, 64, 64, 3, 3, {0.5f, 0.5f, 0.5f}, {1, 1, 1, 1}, type};
     } else if (kind == OP_SGD) {
         op.u.sgd = (struct op_sgd){40000, 0.9f, true};
+    } else if (kind == OP_SQUARES) {
+        op.u.squares = (struct op_squares){200000};
     } else {
         op.u.map = (struct op_map){4, 28, 28, 32, type, true, true, true, 1e-5f, DT_F32};
     }

@@ -168,6 +168,7 @@ static void check_all_equal(struct device *a, struct device *b)
         enum dtype type = i == 0 ? DT_F32 : DT_BF16;
         struct op_desc loss = {.kind = OP_SOFTMAX_CE, .u.loss = {64, 100, type}};
         struct op_desc sgd = {.kind = OP_SGD, .u.sgd = {100001, 0.9f, true}};
+        struct op_desc squares = {.kind = OP_SQUARES, .u.squares = {300001}};
 
         for (size_t j = 0; j < sizeof convs / sizeof convs[0]; j++) {
             const int *s = convs[j];
@@ -179,6 +180,7 @@ static void check_all_equal(struct device *a, struct device *b)
         }
         check_equal(a, b, &loss);
         check_equal(a, b, &sgd);
+        check_equal(a, b, &squares);
         for (int kind = OP_BN_ACT; kind <= OP_ADD; kind++) {
             struct op_desc op = {.kind = (enum op_kind)kind,
                                  .u.map = {6, 19, 21, 24, type, true, true, true, 1e-5f, DT_F32}};

@@ -222,12 +222,79 @@ static void all_others(struct device *ref, struct device *d, enum dtype type)
 
         run_both(ref, d, &op, (uint64_t)i);
     }
+    for (size_t n = 1; n < 200000; n = 5 * n + 3) {
+        struct op_desc op = {.kind = OP_SQUARES, .u.squares = {n}};
+
+        run_both(ref, d, &op, n);
+    }
 }
 
 static void loss_pixels_and_step_agree_with_ref(void **state)
 {
     (void)state;
     each_backend(all_others);
+}
+
+/* The sum on d of n values, the i-th 2^(i % 16 - 8), one of them `odd` at `at`. */
+static double squares_on(struct device *d, size_t n, size_t at, float odd)
+{
+    const struct op_desc op = {.kind = OP_SQUARES, .u.squares = {n}};
+    float *x = mem_calloc(n, sizeof *x);
+    void *args[PLAN_MAX_ARGS] = {0};
+    struct plan *p = NULL;
+    double y = -1;
+
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = ldexpf(1.0f, (int)(i % 16) - 8);
+    }
+    x[at] = odd;
+    must(plan_create(d, &op, &p, &must_err));
+    must(device_alloc(d, n * sizeof *x, "x", &args[0], &must_err));
+    must(device_alloc(d, sizeof y, "y", &args[1], &must_err));
+    must(device_upload(d, NULL, args[0], x, n * sizeof *x, &must_err));
+    must(plan_run(p, args, &must_err));
+    must(device_download(d, NULL, &y, args[1], sizeof y, &must_err));
+    must(device_sync(d, NULL, &must_err));
+    plan_destroy(p);
+    device_free(d, args[0]);
+    device_free(d, args[1]);
+    mem_free(x);
+    return y;
+}
+
+/* Squares of powers of two: every order of adding them in f64 is exact. */
+static double squares_by_hand(size_t n, size_t at, double odd)
+{
+    double y = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        y += i == at ? odd * odd : ldexp(1.0, 2 * ((int)(i % 16) - 8));
+    }
+    return y;
+}
+
+static void squares_are_summed_in_f64_and_show_what_is_not_finite(void **state)
+{
+    static const size_t counts[] = {1, 7, 1003, 4096, 65537, 600000};
+
+    (void)state;
+    for (int b = 0; harness_backend(b) != NULL; b++) {
+        struct device *d;
+
+        must(device_create(harness_backend(b), 2, &d, &must_err));
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+            const size_t n = counts[i], ends[2] = {0, n - 1};
+
+            for (int k = 0; k < 2; k++) {
+                assert_true(squares_on(d, n, ends[k], 3.0f) == squares_by_hand(n, ends[k], 3.0));
+                assert_true(isnan(squares_on(d, n, ends[k], NAN)));
+                assert_true(isinf(squares_on(d, n, ends[k], -INFINITY)));
+                assert_true(isfinite(squares_on(d, n, ends[k], 3e38f)));
+            }
+        }
+        device_destroy(d);
+    }
 }
 
 /* ---- --bench --------------------------------------------------------------------------------- */
@@ -346,6 +413,7 @@ static int bench(const char *backend, int threads)
     struct device *d;
     struct device_info info;
     struct op_desc sgd = {.kind = OP_SGD, .u.sgd = {8 << 20, 0.9f, true}};
+    struct op_desc squares = {.kind = OP_SQUARES, .u.squares = {8 << 20}};
 
     must(device_create(backend, threads, &d, &must_err));
     device_describe(d, &info);
@@ -353,6 +421,7 @@ static int bench(const char *backend, int threads)
     bench_type(d, DT_F32);
     bench_type(d, DT_BF16);
     bench_op(d, &sgd);
+    bench_op(d, &squares);
     device_destroy(d);
     return 0;
 }
@@ -366,6 +435,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_kernel_of_three_at_stride_2_pads_one_before_the_first_pixel),
         cmocka_unit_test(maps_and_pools_agree_with_ref),
         cmocka_unit_test(loss_pixels_and_step_agree_with_ref),
+        cmocka_unit_test(squares_are_summed_in_f64_and_show_what_is_not_finite),
     };
 
     bench_filter = argc > 4 ? argv[4] : "";
