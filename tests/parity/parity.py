@@ -5,6 +5,7 @@ A row says what was compared, with what, how far apart the two may be and were. 
 are relative L2; of files and operations, how many differ.
 """
 import argparse
+import functools
 import hashlib
 import io
 import json
@@ -511,9 +512,19 @@ def safetensors(rng, files):
         sum(int(os.path.basename(p)) >= known for p in bad), shown)
 
 
+def timm_small(weights):
+    """resnetrs14_w32, as README.md says that timm builds it."""
+    se = functools.partial(timm.layers.get_attn('se'), rd_ratio=0.25)
+    model = timm.models.resnet.ResNet(
+        timm.models.resnet.Bottleneck, layers=(1, 1, 1, 1), channels=(32, 64, 128, 256),
+        stem_width=16, stem_type='deep', replace_stem_pool=True, avg_down=True, num_classes=3,
+        block_args=dict(attn_layer=se))
+    timm.models.load_checkpoint(model, weights)
+    return model
+
+
 def student(rng, files):
-    """A student of `preceptor train` in timm, against `preceptor predict`."""
-    size, crop = 96, 0.91
+    """Students of `preceptor train` in timm, against `preceptor predict`."""
     files = readable(files)[:60]
     for i in range(24 - len(files)):  # a few photos make a corpus too
         path = work('small%d.png' % i)
@@ -524,28 +535,34 @@ def student(rng, files):
         os.makedirs(folder, exist_ok=True)
         shutil.copy(path, os.path.join(folder, '%d-%s' % (i, os.path.basename(path))))
     preceptor('pack', '--quiet', '--out', work('corpus'), work('classes'))
-    preceptor('train', '--quiet', '--data', work('corpus'), '--out', work('run'), '--model',
-              'resnetrs50', '--size', size, '--batch', 8, '--steps', 3, '--warmup_steps', 1,
+    student_of('resnetrs50', 'timm.create_model', files[:8], lambda weights: timm.create_model(
+        'resnetrs50', num_classes=3, checkpoint_path=weights))
+    student_of('resnetrs14_w32', 'timm ResNet', files[:8], timm_small)
+
+
+def student_of(name, how, files, build):
+    """One student, trained here and built in timm by build(weights)."""
+    size, crop = 96, 0.91
+    weights = work(name + '/model.safetensors')
+    preceptor('train', '--quiet', '--data', work('corpus'), '--out', os.path.dirname(weights),
+              '--model', name, '--size', size, '--batch', 8, '--steps', 3, '--warmup_steps', 1,
               '--seed', ARGS.seed, '--device', 'cpu')
-    weights = work('run/model.safetensors')
     refused = ''
     try:
-        model = timm.create_model('resnetrs50', num_classes=3, checkpoint_path=weights).eval()
+        model = build(weights).eval()
     except Exception as e:  # noqa: BLE001: however timm refuses a file
         refused = str(e)
-    row('a student of `preceptor train` loads strictly', 'timm.create_model', 0, refused != '',
-        refused)
+    row('a %s of `preceptor train` loads strictly' % name, how, 0, refused != '', refused)
     if refused:
         return
     transform = create_transform((3, size, size), is_training=False, crop_pct=crop,
                                  interpolation='bicubic')
-    some = files[:8]
     ours = predicted('--quiet', '--json', '--logits', '--model', weights, '--size', size,
-                     '--crop_pct', crop, '--device', 'cpu', *some)
+                     '--crop_pct', crop, '--device', 'cpu', *files)
     with torch.no_grad():
-        x = torch.stack([transform(opened(f)) for f in some])
+        x = torch.stack([transform(opened(f)) for f in files])
         theirs = model.double()(x.double()).numpy()
-    row("timm's logits of it on %d photos" % len(some), '`predict --logits`', 1e-5,
+    row("timm's logits of it on %d photos" % len(files), '`predict --logits`', 1e-5,
         distance(ours, theirs))
 
 
