@@ -19,7 +19,8 @@ void *mem_calloc(size_t n, size_t size);
 /** Grow or shrink p (NULL allowed) to n elements; NULL leaves p as it was. New bytes are undefined. */
 void *mem_realloc(void *p, size_t n, size_t size);
 
-/** Uninitialised bytes aligned to MEM_ALIGN; NULL when out of memory. Free: mem_free. */
+/** Uninitialised bytes aligned to MEM_ALIGN; NULL when out of memory. Free: mem_free. From 2 MiB on
+ * they are aligned to that, and the kernel is asked for huge pages. */
 void *mem_aligned(size_t bytes);
 
 /** A heap copy of s; NULL when out of memory. */

@@ -361,20 +361,30 @@ static void shape_types(enum op_kind kind, const struct op_conv *o, dnnl_data_ty
     }
 }
 
-/* A layer on rows without an extent (SE, the head) is given to oneDNN as one image of n x 1: the memory
- * is the same, and it reads the weights once for many rows rather than for each. */
-static bool rows_are_an_image(const struct op_conv *o)
+/* What oneDNN is told of a convolution's extent. */
+struct extent {
+    int n, h, w;
+};
+
+/* A 1x1 convolution is a product of rows, whose memory is the same however they are cut into images.
+ * Layers without an extent (SE, the head) are given as one image of n x 1: it reads the weights once
+ * for many rows rather than for each. The gradient of weights is given as one image of n x (h w): it
+ * sums over more rows at a time (5x5 px: 1.4 times as fast; nothing is slower). */
+static struct extent extent_of(enum op_kind kind, const struct op_conv *o)
 {
-    return o->h == 1 && o->w == 1 && o->r == 1;
+    const bool product = o->r == 1 && o->stride == 1 && o->pad == 0;
+    const bool one_image = (o->h == 1 && o->w == 1) || kind == OP_CONV_BWD_WEIGHTS;
+
+    return product && one_image ? (struct extent){1, o->n, o->h * o->w}
+                                : (struct extent){o->n, o->h, o->w};
 }
 
 static dnnl_status_t shape_init(struct shape *s, enum op_kind kind, const struct op_conv *o)
 {
-    const bool rows = rows_are_an_image(o);
-    const int n = rows ? 1 : o->n, h = rows ? o->n : o->h;
-    const dnnl_dims_t src = {n, o->c, h, o->w}, bias = {o->k}, step = {1, o->k, 1, 1};
+    const struct extent x = extent_of(kind, o);
+    const dnnl_dims_t src = {x.n, o->c, x.h, x.w}, bias = {o->k}, step = {1, o->k, 1, 1};
     const dnnl_dims_t weights = {o->k, o->c, o->r, o->r};
-    const dnnl_dims_t dst = {n, o->k, device_op_conv_out(o, h), device_op_conv_out(o, o->w)};
+    const dnnl_dims_t dst = {x.n, o->k, device_op_conv_out(o, x.h), device_op_conv_out(o, x.w)};
     dnnl_data_type_t t[3];
     dnnl_status_t st;
 
