@@ -110,6 +110,7 @@ NODISCARD enum rc cpu_conv_run(struct cpu_conv *c, void *const args[], void *scr
 
 extern const struct cpu_kernel cpu_norm_bn_act, cpu_norm_bn_act_bwd, cpu_norm_bn_infer;
 extern const struct cpu_kernel cpu_gate_add_act, cpu_gate_add_act_bwd;
+extern const struct cpu_kernel cpu_join_pool, cpu_join_forward, cpu_join_bwd, cpu_join_pool_bwd;
 extern const struct cpu_kernel cpu_pool_avg2, cpu_pool_avg2_bwd, cpu_pool_global,
     cpu_pool_global_bwd;
 extern const struct cpu_kernel cpu_map_relu_bwd, cpu_map_sigmoid, cpu_map_sigmoid_bwd,
@@ -119,6 +120,9 @@ extern const struct cpu_kernel cpu_quant_quantize, cpu_quant_avg2, cpu_quant_glo
 extern const struct cpu_kernel cpu_loss_softmax_ce, cpu_loss_normalize;
 
 size_t cpu_norm_saved_bytes(const struct op_map *o);
+size_t cpu_join_saved_bytes(const struct op_map *o);
+/** Mean and sum of squared deviations of n values, whole rows: width each, the first c count. */
+void cpu_norm_moments(const struct op_map *o, const void *x, size_t n, float *mean, float *m2);
 NODISCARD enum rc cpu_loss_normalize_table(const struct op_normalize *o, void **out,
                                            struct err *e);
 

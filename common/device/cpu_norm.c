@@ -123,8 +123,7 @@ CPU_CLONES static void square_chunk(const void *x, size_t n, size_t width, const
     }
 }
 
-/* mean and m2 (width) of n values: only the first c count afterwards */
-static void chunk_moments(const struct op_map *o, const void *x, size_t n, float *mean, float *m2)
+void cpu_norm_moments(const struct op_map *o, const void *x, size_t n, float *mean, float *m2)
 {
     size_t c = (size_t)o->c, width = cpu_width(o->c);
     float rows = (float)(n / c);
@@ -235,8 +234,8 @@ static void run_bn_act(const struct cpu_plan *p, void *scratch, void *const args
     for (size_t i = 0; i < chunks; i++) {
         float *part = w.partial + 2 * i * width;
 
-        chunk_moments(o, cpu_at(args[0], o->type, i * chunk),
-                      cpu_chunk_len(total, i * chunk, chunk), part, part + width);
+        cpu_norm_moments(o, cpu_at(args[0], o->type, i * chunk),
+                         cpu_chunk_len(total, i * chunk, chunk), part, part + width);
     }
     join_moments(o, &w);
     for (size_t j = 0; j < c; j++) {

@@ -260,6 +260,10 @@ enum rc plan_create(struct device *d, const struct op_desc *op, struct plan **ou
         return err_raise(e, RC_UNSUPPORTED, "%s: the %s backend does not compute in int8 here",
                          device_op_name(op->kind), d->ops->name);
     }
+    if (op->kind >= OP_BN_POOL && !d->ops->has_joins) {
+        return err_raise(e, RC_UNSUPPORTED, "%s: the %s backend does it in parts",
+                         device_op_name(op->kind), d->ops->name);
+    }
     rc = d->ops->plan_create(d, &full, &p, e);
     if (rc != RC_OK) {
         return rc;

@@ -66,8 +66,15 @@ enum op_kind {
     OP_AVG_POOL2_Q,      /* OP_AVG_POOL2 from u8 to u8                                             */
     OP_GLOBAL_POOL_Q,    /* (n,h,w,c) u8 or s8 -> (n,1,1,c) f32: scale[c] * mean                   */
     OP_GATE_ADD_ACT_Q,   /* y = u8(a[c] * gate[n,c] * x + b[c] * shortcut), x s8                   */
+    OP_BN_POOL,          /* pooled[n,c] = mean of z, z = OP_BN_ACT's y without ReLU, nowhere stored */
+    OP_BN_JOIN,          /* y = relu(gate[n,c] * keep[n] * z + shortcut)                           */
+    OP_BN_JOIN_BWD,
+    OP_BN_POOL_BWD,
     OP_KIND_N
 };
+
+/* OP_BN_POOL to OP_BN_POOL_BWD are OP_BN_ACT, OP_GLOBAL_POOL and OP_GATE_ADD_ACT of one block's tail
+ * and their backward, in half the passes over memory. Backends without them answer RC_UNSUPPORTED. */
 
 /* The 8-bit operations (inference) take the numbers that they are given: a caller that lets q stand for
  * s * q puts s into weights, scales and biases. u8(v), s8(v): rounded to nearest, ties to even, and
@@ -95,7 +102,7 @@ struct op_map {
     bool relu;       /* OP_BN_ACT(_BWD), OP_BN_INFER: with ReLU                                    */
     bool with_gate;  /* OP_GATE_ADD_ACT(_BWD): gate (n,c) is given (SE), in .type                  */
     bool with_keep;  /* ... keep (n) f32 is given (stochastic depth: 0 or 1/(1-rate))              */
-    float eps;       /* OP_BN_ACT: 1e-5                                                            */
+    float eps;       /* OP_BN_ACT, OP_BN_POOL: 1e-5                                                */
     enum dtype shortcut; /* OP_GATE_ADD_ACT_Q: DT_U8 or DT_S8                                      */
 };
 
@@ -170,8 +177,13 @@ struct op_desc {
  * OP_AVG_POOL2_Q       x, y
  * OP_GLOBAL_POOL_Q     x, scale(f32 c), y(f32)
  * OP_GATE_ADD_ACT_Q    x, shortcut, gate(f32 n,c), a(f32 c), b(f32 c), y
+ * OP_BN_POOL           x, gamma, beta, pooled, mean, var, saved         (as OP_BN_ACT's)
+ * OP_BN_JOIN           x, saved, gamma, shortcut, gate, keep|NULL, y    (with_keep)
+ * OP_BN_JOIN_BWD       x, y, dy, more|NULL, keep|NULL, gamma, saved, g, dgate
+ *                      g = (dy + more)*(y>0), the shortcut's gradient (g may be dy); adds to saved
+ * OP_BN_POOL_BWD       x, g, gate, keep|NULL, dpooled, gamma, saved, dx, dgamma, dbeta (added to)
  */
-enum { PLAN_MAX_ARGS = 8 };
+enum { PLAN_MAX_ARGS = 10 };
 
 /* ---- devices ------------------------------------------------------------------------------- */
 

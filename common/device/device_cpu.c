@@ -28,6 +28,10 @@ static const struct cpu_kernel *const kernels[OP_KIND_N] = {
     [OP_AVG_POOL2_Q]      = &cpu_quant_avg2,
     [OP_GLOBAL_POOL_Q]    = &cpu_quant_global,
     [OP_GATE_ADD_ACT_Q]   = &cpu_quant_gate_add,
+    [OP_BN_POOL]          = &cpu_join_pool,
+    [OP_BN_JOIN]          = &cpu_join_forward,
+    [OP_BN_JOIN_BWD]      = &cpu_join_bwd,
+    [OP_BN_POOL_BWD]      = &cpu_join_pool_bwd,
 };
 /* clang-format on */
 
@@ -131,6 +135,9 @@ static enum rc create_own(struct cpu_device *d, struct cpu_plan *p, const struct
     if (op->kind == OP_BN_ACT) {
         p->base.saved_bytes = cpu_norm_saved_bytes(&op->u.map);
     }
+    if (op->kind == OP_BN_POOL) {
+        p->base.saved_bytes = cpu_join_saved_bytes(&op->u.map);
+    }
     if (op->kind == OP_NORMALIZE) {
         enum rc rc = cpu_loss_normalize_table(&op->u.normalize, &p->table, e);
 
@@ -190,6 +197,7 @@ static bool cpu_plan_share(struct plan *plan, const struct plan *owner)
 
 const struct device_ops device_cpu_ops = {
     .name = "cpu",
+    .has_joins = true,
     .create = cpu_create,
     .destroy = cpu_destroy,
     .describe = cpu_describe,

@@ -12,6 +12,7 @@ enum { PLAN_DESCRIBE_MAX = 160 };
 
 struct device_ops {
     const char *name;
+    bool has_joins; /* OP_BN_POOL to OP_BN_POOL_BWD */
     /* local_rank: which of the machine's devices, where it has several */
     enum rc (*create)(int threads, int local_rank, struct device **out, struct err *e);
     void (*destroy)(struct device *d);

@@ -46,6 +46,10 @@ static const struct op_info infos[OP_KIND_N] = {
     [OP_AVG_POOL2_Q]      = {"avg_pool2_q",      FORM_MAP,       2, 0,               0,               0,      0},
     [OP_GLOBAL_POOL_Q]    = {"global_pool_q",    FORM_MAP,       3, 0,               0,               0,      0},
     [OP_GATE_ADD_ACT_Q]   = {"gate_add_act_q",   FORM_MAP,       6, 0,               0,               0,      0},
+    [OP_BN_POOL]          = {"bn_pool",          FORM_MAP,       7, 0,               0,               0,      0},
+    [OP_BN_JOIN]          = {"bn_join",          FORM_MAP,       7, 0,               0,               ARG(5), 0},
+    [OP_BN_JOIN_BWD]      = {"bn_join_bwd",      FORM_MAP,       9, ARG(3),          0,               ARG(4), 0},
+    [OP_BN_POOL_BWD]      = {"bn_pool_bwd",      FORM_MAP,      10, 0,               0,               ARG(3), 0},
 };
 /* clang-format on */
 
@@ -195,7 +199,7 @@ static enum rc check_map(enum op_kind kind, const struct op_map *o, struct err *
         return err_raise(e, RC_INVAL, "%s: shape %dx%dx%dx%d cannot be", name, o->n, o->h, o->w,
                          o->c);
     }
-    if (kind == OP_BN_ACT && !(o->eps > 0)) {
+    if ((kind == OP_BN_ACT || kind == OP_BN_POOL) && !(o->eps > 0)) {
         return err_raise(e, RC_INVAL, "%s: eps %g must be above 0", name, (double)o->eps);
     }
     if (kind == OP_GATE_ADD_ACT_Q && o->shortcut != DT_U8 && o->shortcut != DT_S8) {
@@ -206,7 +210,7 @@ static enum rc check_map(enum op_kind kind, const struct op_map *o, struct err *
         return err_raise(e, RC_INVAL, "%s: the sum of %dx%d values may not fit 32 bits", name, o->h,
                          o->w);
     }
-    if (kind > OP_QUANTIZE) {
+    if (kind > OP_QUANTIZE && kind <= OP_GATE_ADD_ACT_Q) {
         return check_eight(kind, o->type, e);
     }
     return check_type(name, o->type, e);
@@ -327,6 +331,10 @@ double device_op_flops(const struct op_desc *op)
         [OP_AVG_POOL2_Q] = 1,
         [OP_GLOBAL_POOL_Q] = 1,
         [OP_GATE_ADD_ACT_Q] = 3,
+        [OP_BN_POOL] = 5,
+        [OP_BN_JOIN] = 4,
+        [OP_BN_JOIN_BWD] = 6,
+        [OP_BN_POOL_BWD] = 5,
     };
     const struct op_conv *v = &op->u.conv;
     const struct op_map *m = &op->u.map;
@@ -362,6 +370,8 @@ static double map_passes(const struct op_desc *op)
     switch ((int)op->kind) {
     case OP_BN_ACT: /* statistics, then the output */
     case OP_GATE_ADD_ACT:
+    case OP_BN_JOIN:
+    case OP_BN_POOL_BWD:
     case OP_RELU_BWD:
     case OP_SIGMOID_BWD:
     case OP_ADD:
@@ -369,6 +379,7 @@ static double map_passes(const struct op_desc *op)
         return 3;
     case OP_BN_ACT_BWD:
     case OP_GATE_ADD_ACT_BWD:
+    case OP_BN_JOIN_BWD:
         return 5;
     case OP_AVG_POOL2:
     case OP_AVG_POOL2_BWD:
@@ -378,6 +389,7 @@ static double map_passes(const struct op_desc *op)
     case OP_GLOBAL_POOL:
     case OP_GLOBAL_POOL_BWD:
     case OP_GLOBAL_POOL_Q:
+    case OP_BN_POOL:
         return 1;
     default:
         return 2;

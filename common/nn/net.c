@@ -55,6 +55,12 @@ static bool stateless(enum op_kind kind)
     return kind != OP_CONV && kind != OP_CONV_BWD_DATA && kind != OP_CONV_Q;
 }
 
+/* Batch norms of training: args 4 to 6 are mean, variance and what is saved. */
+static bool has_statistics(enum op_kind kind)
+{
+    return kind == OP_BN_ACT || kind == OP_BN_POOL;
+}
+
 static struct plan *find_plan(const struct net *n, int node)
 {
     const struct op_desc *op = &n->graph.nodes[node].op;
@@ -94,7 +100,7 @@ static enum rc create_plans(struct net *n, struct err *e)
         if (n->describe[i] == NULL) {
             return mem_raise(e, "descriptions of plans", 0);
         }
-        if (node->op.kind == OP_BN_ACT) {
+        if (has_statistics(node->op.kind)) {
             n->graph.values[node->args[6]].bytes = plan_saved_bytes(n->plans[i]);
         }
     }
@@ -262,7 +268,7 @@ static void find_unbiased(struct net *n)
     for (int i = 0; i < n->graph.n_forward; i++) {
         const struct graph_node *node = &n->graph.nodes[i];
 
-        if (node->op.kind == OP_BN_ACT) {
+        if (has_statistics(node->op.kind)) {
             const struct op_map *o = &node->op.u.map;
             double count = (double)o->n * o->h * o->w;
 
@@ -276,10 +282,10 @@ static void find_unbiased(struct net *n)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static enum rc build(struct net *n, bool fused, struct err *e)
+static enum rc build(struct net *n, bool fused, bool joins, struct err *e)
 {
     struct net_config config = n->config;
-    struct net_build b = {&n->graph, n->params, &config, 0, fused};
+    struct net_build b = {&n->graph, n->params, &config, 0, fused, joins};
     enum rc rc = RC_OK;
 
     config.type = config.type == DT_U8 ? DT_F32 : config.type; /* of what int8 leaves in floats */
@@ -298,7 +304,7 @@ static enum rc build(struct net *n, bool fused, struct err *e)
     return rc;
 }
 
-enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused,
+enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused, bool joins,
                         struct net **out, struct err *e)
 {
     struct net *n = mem_calloc(1, sizeof *n);
@@ -311,7 +317,7 @@ enum rc net_create_with(struct device *dev, const struct net_config *c, bool fus
     n->config = *c;
     rc = params_create(&c->model, &n->params, e);
     rc = rc != RC_OK ? rc : check(c, e);
-    rc = rc != RC_OK ? rc : build(n, fused, e);
+    rc = rc != RC_OK ? rc : build(n, fused, joins, e);
     if (rc != RC_OK) {
         goto out;
     }
@@ -339,14 +345,35 @@ out:
     return rc;
 }
 
+/* Whether the device has the joins, asked with the smallest of them. */
+static enum rc ask_joins(struct device *dev, const struct net_config *c, bool *joins, struct err *e)
+{
+    const struct op_desc op = {
+        .kind = OP_BN_POOL,
+        .u.map = {.n = 1, .h = 1, .w = 1, .c = 1, .type = c->type, .eps = 1e-5F}};
+    struct err refused = {0};
+    struct plan *p = NULL;
+    bool may = c->training && (c->type == DT_F32 || c->type == DT_BF16);
+    enum rc rc = may ? plan_create(dev, &op, &p, &refused) : RC_UNSUPPORTED;
+
+    plan_destroy(p);
+    *joins = rc == RC_OK;
+    return rc == RC_OK || rc == RC_UNSUPPORTED ? RC_OK : err_raise(e, rc, "%s", refused.msg);
+}
+
 enum rc net_create_one(struct device *dev, const struct net_config *c, struct net **out,
                        struct err *e)
 {
     struct err refused = {0};
-    enum rc rc = net_create_with(dev, c, true, out, &refused);
+    bool joins = false;
+    enum rc rc = ask_joins(dev, c, &joins, e);
 
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = net_create_with(dev, c, true, joins, out, &refused);
     if (rc == RC_UNSUPPORTED && c->type != DT_U8) { /* which has no parts */
-        return net_create_with(dev, c, false, out, e);
+        return net_create_with(dev, c, false, joins, out, e);
     }
     return rc == RC_OK ? RC_OK : err_raise(e, rc, "%s", refused.msg);
 }
@@ -537,6 +564,10 @@ const char *net_plan_category(const struct net *n, int i)
         [OP_AVG_POOL2_Q]      = "pool",
         [OP_GLOBAL_POOL_Q]    = "pool",
         [OP_GATE_ADD_ACT_Q]   = "join",
+        [OP_BN_POOL]          = "batch norm",
+        [OP_BN_JOIN]          = "join",
+        [OP_BN_JOIN_BWD]      = "join",
+        [OP_BN_POOL_BWD]      = "batch norm",
     };
     /* clang-format on */
     const struct graph_node *node = &shown(n)->graph.nodes[i];

@@ -9,7 +9,11 @@ struct reverse {
     const struct net_build *b;
     struct graph *g;
     int *grad; /* of each forward value: its gradient's value, or GRAPH_NONE so far */
+    int *more; /* a second gradient, which an OP_BN_JOIN_BWD adds; NO_MORE: add them at once */
+    int *join; /* of the x of an OP_BN_JOIN: that node */
 };
+
+enum { NO_MORE = -2 };
 
 static int grad_of(const struct reverse *r, int value)
 {
@@ -57,6 +61,10 @@ static void accumulate(const struct reverse *r, const struct graph_node *of, int
     }
     if (r->grad[value] == GRAPH_NONE) {
         r->grad[value] = grad;
+        return;
+    }
+    if (r->more[value] == GRAPH_NONE) {
+        r->more[value] = grad;
         return;
     }
     v = &r->g->values[value];
@@ -162,6 +170,49 @@ static void gate_add(const struct reverse *r, const struct graph_node *of)
     accumulate(r, of, of->args[2], node.args[7]);
 }
 
+/* g takes the place of dy, which nothing reads afterwards but what wants g. */
+static void bn_join(const struct reverse *r, const struct graph_node *of)
+{
+    struct graph_node node = {.op = of->op};
+    int y = of->args[6];
+    int dy = grad_of(r, y);
+
+    node.op.kind = OP_BN_JOIN_BWD;
+    node.args[0] = of->args[0];
+    node.args[1] = y;
+    node.args[2] = dy;
+    node.args[3] = r->g->out_of_memory ? GRAPH_NONE : r->more[y];
+    node.args[4] = of->args[5];
+    node.args[5] = of->args[2];
+    node.args[6] = of->args[1];
+    node.args[7] = dy;
+    node.args[8] = like(r, of->args[4]);
+    emit(r, of, "dx", &node, 9);
+    accumulate(r, of, of->args[3], dy);
+    accumulate(r, of, of->args[4], node.args[8]);
+}
+
+static void bn_pool(const struct reverse *r, const struct graph_node *of)
+{
+    int x = of->args[0];
+    struct graph_node join = r->g->nodes[r->join[x]];
+    struct graph_node node = {.op = join.op, .bn = of->bn};
+
+    node.op.kind = OP_BN_POOL_BWD;
+    node.args[0] = x;
+    node.args[1] = grad_of(r, join.args[6]);
+    node.args[2] = join.args[4];
+    node.args[3] = join.args[5];
+    node.args[4] = grad_of(r, of->args[3]);
+    node.args[5] = of->args[1];
+    node.args[6] = of->args[6];
+    node.args[7] = like(r, x);
+    node.args[8] = grad_param(r, of->bn);
+    node.args[9] = grad_param(r, of->bn + 1);
+    emit(r, of, "dx", &node, 10);
+    accumulate(r, of, x, node.args[7]);
+}
+
 /* Operations whose gradient needs dy alone (kind's args are dy, dx) or y and dy (y, dy, dx). */
 static void map(const struct reverse *r, const struct graph_node *of, enum op_kind kind,
                 bool with_y)
@@ -205,6 +256,12 @@ static void reverse_node(const struct reverse *r, const struct graph_node *of)
     case OP_GATE_ADD_ACT:
         gate_add(r, of);
         break;
+    case OP_BN_JOIN:
+        bn_join(r, of);
+        break;
+    case OP_BN_POOL:
+        bn_pool(r, of);
+        break;
     case OP_AVG_POOL2:
         map(r, of, OP_AVG_POOL2_BWD, false);
         break;
@@ -227,19 +284,35 @@ static void reverse_node(const struct reverse *r, const struct graph_node *of)
     }
 }
 
+static void find_joins(struct reverse *r, size_t n_values)
+{
+    for (size_t i = 0; i < n_values; i++) {
+        r->grad[i] = GRAPH_NONE;
+        r->more[i] = NO_MORE;
+    }
+    for (int i = 0; i < r->g->n_forward; i++) {
+        const struct graph_node *node = &r->g->nodes[i];
+
+        if (node->op.kind == OP_BN_JOIN) {
+            r->join[node->args[0]] = i;
+            r->more[node->args[6]] = GRAPH_NONE;
+        }
+    }
+}
+
 enum rc net_backward_build(const struct net_build *b, struct err *e)
 {
     struct graph *g = b->graph;
-    struct reverse r = {b, g, NULL};
+    struct reverse r = {.b = b, .g = g};
     size_t n = (size_t)g->n_values;
 
-    r.grad = mem_calloc(n, sizeof *r.grad);
+    r.grad = mem_calloc(3 * n, sizeof *r.grad);
     if (r.grad == NULL) {
-        return mem_raise(e, "gradients of the graph", n * sizeof *r.grad);
+        return mem_raise(e, "gradients of the graph", 3 * n * sizeof *r.grad);
     }
-    for (size_t i = 0; i < n; i++) {
-        r.grad[i] = GRAPH_NONE;
-    }
+    r.more = r.grad + n;
+    r.join = r.more + n;
+    find_joins(&r, n);
     for (int i = g->n_forward - 1; i >= 0 && !g->out_of_memory; i--) {
         struct graph_node of = g->nodes[i]; /* a copy: the array moves as it grows */
 

@@ -126,23 +126,22 @@ int net_forward_conv(const struct net_build *b, const char *layer, int x, int st
     return y;
 }
 
-/* Training: BN by batch statistics, with ReLU if asked for. */
-static int emit_bn(const struct net_build *b, const char *layer, int x, bool relu)
+/* Training: BN of kind by batch statistics; out is what it writes. */
+static void emit_statistics(const struct net_build *b, const char *layer, enum op_kind kind, int x,
+                            bool relu, int out)
 {
     struct graph *g = b->graph;
-    struct graph_node node = {.op.kind = OP_BN_ACT};
+    struct graph_node node = {.op.kind = kind};
     size_t stats = b->params->n_trainable;
-    int y;
 
     node.op.u.map = map_of(b, x);
     node.op.u.map.relu = relu;
     node.op.u.map.eps = BN_EPS;
-    y = planned(b, node.op.u.map.h, node.op.u.map.w, node.op.u.map.c);
     node.bn = net_forward_view(b, layer, "weight");
     node.args[0] = x;
     node.args[1] = param_value(b, node.bn);
     node.args[2] = param_value(b, net_forward_view(b, layer, "bias"));
-    node.args[3] = y;
+    node.args[3] = out;
     node.args[4] =
         graph_add_at(g, GRAPH_STATS, net_forward_view(b, layer, "running_mean")->offset - stats);
     node.args[5] =
@@ -150,6 +149,15 @@ static int emit_bn(const struct net_build *b, const char *layer, int x, bool rel
     node.args[6] =
         graph_add_planned(g, 0, 0, 0, 0, DT_F32); /* saved: its size comes with the plan */
     net_forward_emit(b, layer, &node, 7);
+}
+
+/* Training: BN by batch statistics, with ReLU if asked for. */
+static int emit_bn(const struct net_build *b, const char *layer, int x, bool relu)
+{
+    struct graph_value v = shape_of(b, x);
+    int y = planned(b, v.h, v.w, v.c);
+
+    emit_statistics(b, layer, OP_BN_ACT, x, relu, y);
     return y;
 }
 
@@ -206,32 +214,70 @@ static int shortcut(const struct net_build *b, const struct nn_block *block, int
     return conv_bn(b, conv, bn, x, 1, false);
 }
 
+/* Of block i's rows; none without stochastic depth. */
+static int keep(const struct net_build *b, int i)
+{
+    size_t row = (size_t)b->config->batch * sizeof(float);
+
+    if (!b->config->training || !b->config->with_keep) {
+        return GRAPH_NONE;
+    }
+    return graph_add_value(b->graph, &(struct graph_value){.home = GRAPH_BUFFER,
+                                                           .at = BUFFER_KEEP,
+                                                           .skip = row * (size_t)i,
+                                                           .constant = true});
+}
+
+static struct op_map join_map(const struct net_build *b, int x)
+{
+    struct op_map o = map_of(b, x);
+
+    o.relu = true;
+    o.with_gate = true;
+    o.with_keep = b->config->training && b->config->with_keep;
+    return o;
+}
+
 /* relu(gate * keep * x + shortcut). */
 static int join(const struct net_build *b, const struct nn_block *block, int i, int x, int cut)
 {
-    struct graph_node node = {.op.kind = OP_GATE_ADD_ACT};
-    size_t row = (size_t)b->config->batch * sizeof(float);
+    struct graph_node node = {.op.kind = OP_GATE_ADD_ACT, .op.u.map = join_map(b, x)};
     char name[GRAPH_NAME_MAX];
-    bool keep = b->config->training && b->config->with_keep;
 
-    node.op.u.map = map_of(b, x);
-    node.op.u.map.relu = true;
-    node.op.u.map.with_gate = true;
-    node.op.u.map.with_keep = keep;
     node.args[0] = x;
     node.args[1] = cut;
     node.args[2] = gate(b, block->name, x);
-    node.args[3] = GRAPH_NONE;
-    if (keep) {
-        node.args[3] = graph_add_value(b->graph, &(struct graph_value){.home = GRAPH_BUFFER,
-                                                                       .at = BUFFER_KEEP,
-                                                                       .skip = row * (size_t)i,
-                                                                       .constant = true});
-    }
+    node.args[3] = keep(b, i);
     node.args[4] = planned(b, node.op.u.map.h, node.op.u.map.w, node.op.u.map.c);
     snprintf(name, sizeof name, "%s.join", block->name);
     net_forward_emit(b, name, &node, 5);
     return node.args[4];
+}
+
+/* relu(gate * keep * bn(x) + shortcut), bn's output nowhere stored. */
+static int bn_join(const struct net_build *b, const struct nn_block *block, int i, int x, int cut)
+{
+    struct graph_node node = {.op.kind = OP_BN_JOIN, .op.u.map = join_map(b, x)};
+    int c = node.op.u.map.c;
+    int pooled = planned(b, 1, 1, c);
+    char name[GRAPH_NAME_MAX];
+
+    snprintf(name, sizeof name, "%s.bn3", block->name);
+    emit_statistics(b, name, OP_BN_POOL, x, false, pooled);
+    node.args[0] = x;
+    if (!b->graph->out_of_memory) {
+        const struct graph_node *bn = &b->graph->nodes[b->graph->n_nodes - 1];
+
+        node.args[1] = bn->args[6];
+        node.args[2] = bn->args[1];
+    }
+    node.args[3] = cut;
+    node.args[4] = net_forward_gate(b, block->name, pooled);
+    node.args[5] = keep(b, i);
+    node.args[6] = planned(b, node.op.u.map.h, node.op.u.map.w, c);
+    snprintf(name, sizeof name, "%s.join", block->name);
+    net_forward_emit(b, name, &node, 7);
+    return node.args[6];
 }
 
 static int bottleneck(const struct net_build *b, int i, int x)
@@ -243,12 +289,17 @@ static int bottleneck(const struct net_build *b, int i, int x)
 
     nn_family_block(b->params->model.family, i, &block);
     cut = shortcut(b, &block, x);
-    for (int k = 1; k <= 3; k++) {
+    for (int k = 1; k <= 2; k++) {
         snprintf(conv, sizeof conv, "%s.conv%d", block.name, k);
         snprintf(bn, sizeof bn, "%s.bn%d", block.name, k);
-        x = conv_bn(b, conv, bn, x, k == 2 ? block.stride : 1, k < 3);
+        x = conv_bn(b, conv, bn, x, k == 2 ? block.stride : 1, true);
     }
-    return join(b, &block, i, x, cut);
+    snprintf(conv, sizeof conv, "%s.conv3", block.name);
+    snprintf(bn, sizeof bn, "%s.bn3", block.name);
+    if (b->joins) {
+        return bn_join(b, &block, i, net_forward_conv(b, conv, x, 1, NULL, 0), cut);
+    }
+    return join(b, &block, i, conv_bn(b, conv, bn, x, 1, false), cut);
 }
 
 static int buffer(const struct net_build *b, enum graph_buffer which, size_t bytes)

@@ -14,6 +14,7 @@ struct net_build {
     const struct net_config *config;
     int input_channels; /* what the device wants of the first layer's input */
     bool fused;         /* bias and ReLU within the convolution; else OP_BN_INFER behind it */
+    bool joins;         /* training: a block's tail in OP_BN_POOL and OP_BN_JOIN; else in parts */
 };
 
 /** Emit the forward pass; for training also the loss (net_forward.c). */
@@ -80,9 +81,9 @@ static inline enum dtype net_logits_type(const struct net_config *c)
     return c->training ? c->type : DT_F32;
 }
 
-/** net_create with the choice of parts over fused operations. */
+/** net_create with the choice of parts over fused operations and over joins. */
 NODISCARD enum rc net_create_with(struct device *dev, const struct net_config *c, bool fused,
-                                  struct net **out, struct err *e);
+                                  bool joins, struct net **out, struct err *e);
 /** net_create without lanes. */
 NODISCARD enum rc net_create_one(struct device *dev, const struct net_config *c, struct net **out,
                                  struct err *e);

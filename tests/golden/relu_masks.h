@@ -68,10 +68,13 @@ static inline size_t relu_values(const struct op_desc *op, int *y)
     const struct op_map *m = &op->u.map;
     const struct op_conv *c = &op->u.conv;
     bool map = op->kind == OP_BN_ACT || op->kind == OP_BN_ACT_BWD || op->kind == OP_BN_INFER ||
-               op->kind == OP_GATE_ADD_ACT;
+               op->kind == OP_GATE_ADD_ACT || op->kind == OP_BN_JOIN;
 
     if (map && m->relu) {
-        *y = op->kind == OP_GATE_ADD_ACT ? 4 : op->kind == OP_BN_ACT_BWD ? 1 : 3;
+        *y = op->kind == OP_BN_JOIN        ? 6
+             : op->kind == OP_GATE_ADD_ACT ? 4
+             : op->kind == OP_BN_ACT_BWD   ? 1
+                                           : 3;
         return (size_t)m->n * (size_t)m->h * (size_t)m->w * (size_t)m->c;
     }
     if (op->kind == OP_CONV && c->relu) {
@@ -89,7 +92,8 @@ static inline void relu_note(struct relu_masks *r, struct plan *p, const void *y
     char *v = mem_calloc(n, width);
     struct err e = {0};
 
-    golden_must(grown != NULL && v != NULL && width >= sizeof(float), "masks are noted in f32, f64");
+    golden_must(grown != NULL && v != NULL && width >= sizeof(float),
+                "masks are noted in f32, f64");
     if (r->n > 0) {
         memcpy(grown, r->open, r->n);
     }

@@ -291,7 +291,7 @@ static void parts_give_what_fused_operations_give(void **state)
         (void)state;
         make(&f, "cpu", training, DT_F32);
         fused = f.net;
-        assert_int_equal(net_create_with(f.dev, &fused->config, false, &parts, &e), RC_OK);
+        assert_int_equal(net_create_with(f.dev, &fused->config, false, false, &parts, &e), RC_OK);
         assert_true(net_plans(parts) > net_plans(fused));
         if (training) {
             grads = params_buffer(net_params(fused));
