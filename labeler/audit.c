@@ -113,7 +113,7 @@ static enum rc audit_batch(struct audit *a, const struct feed_batch *b, float *p
     enum rc rc = p->run(p->ctx, b->pixels, probs, e);
 
     for (int i = 0; i < b->n && rc == RC_OK; i++) {
-        if (!b->items[i].padding) {
+        if (!b->items[i].padding && b->items[i].why == IMAGE_OK) {
             rc = audit_compare(a, &b->items[i].key,
                                probs + (size_t)i * (size_t)a->job->lineage->n_classes, e);
         }
@@ -128,6 +128,7 @@ static enum rc audit_run(struct audit *a, struct err *e)
                                   .eval = j->eval,
                                   .batch = j->auditor.batch,
                                   .threads = j->decoders,
+                                  .skip_bad = true,
                                   .trust = true,
                                   .source = audit_source,
                                   .ctx = a};

@@ -138,7 +138,7 @@ static void loop_show(void *ctx)
         work_stop(l->job->work);
     }
     work_totals(l->job->work, &sum, NULL);
-    done = l->before + sum.resumed + sum.labeled;
+    done = l->before + sum.resumed + sum.labeled + sum.bad;
     l->line.first = l->before + sum.resumed;
     (void)snprintf(detail, sizeof detail, "io wait %.0f %%",
                    100 * sum.waited / ((clock_now() - l->start) * ranks + 1e-9));
@@ -169,9 +169,10 @@ static void loop_end(struct label_loop *l)
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-static void loop_report(struct label_loop *l, const struct label_task *t, int n)
+static void loop_report(struct label_loop *l, const struct label_task *t, int n, int bad)
 {
-    l->counts.labeled += n;
+    l->counts.labeled += n - bad;
+    l->counts.bad += bad;
     l->counts.waited = l->waited + label_task_waited(t);
     work_report(l->job->work, &l->counts);
     if (coll_size(l->job->control) == 1) {
@@ -195,6 +196,7 @@ static enum rc loop_shard(struct label_loop *l, struct label_task *t, bool *fini
     bool won = false;
     enum rc rc = RC_OK;
     int n = 0;
+    int bad = 0;
 
     *finished = false;
     l->counts.resumed += label_task_resumed(t);
@@ -210,13 +212,13 @@ static enum rc loop_shard(struct label_loop *l, struct label_task *t, bool *fini
         }
         if (rc == RC_OK) {
             watch_begin(l->job->watch, LABEL_WATCH_LOOP, "labeling a batch of", name);
-            rc = label_task_step(t, &n, e);
+            rc = label_task_step(t, &n, &bad, e);
         }
         if (rc != RC_OK) {
             return rc;
         }
         labeled += n;
-        loop_report(l, t, n);
+        loop_report(l, t, n, bad);
     } while (n > 0);
     watch_begin(l->job->watch, LABEL_WATCH_LOOP, "sealing the labels of", name);
     rc = label_task_seal(t, &won, e);

@@ -57,11 +57,12 @@ void label_missing(const struct corpus *corpus, const char *dir, int *items, int
                    int64_t *images);
 
 /**
- * Label shards until all are done. images_left: of label_missing (rank 0; for the progress line).
+ * Label shards until all are done. An image that cannot be decoded has a label that says nothing, and
+ * its shard says why (label_writer_bad). images_left: of label_missing (rank 0; for the progress line).
  * counts: what this rank did, filled in any case.
  * RC_REQUEUE  asked to stop: the batch was committed
  * RC_INVAL    a shard's labels drift too far from f32's (named): its labels stay, unsealed
- * RC_CORRUPT  a shard is damaged, or holds an image that cannot be decoded (named)
+ * RC_CORRUPT  a shard is damaged (named)
  * RC_IO, RC_NOMEM, RC_LIB, RC_PEER; what is committed stays
  */
 NODISCARD enum rc label_run(const struct label_job *job, int64_t images_left,

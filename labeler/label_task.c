@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "labeler/audit.h"
+#include "labeler/undecoded.h"
 #include "shards/feed.h"
 
 struct label_task {
@@ -46,7 +47,6 @@ static enum rc task_source(void *ctx, struct feed_item *item, float *target, boo
 /* A forgotten image keeps its place among the labels, with one that says nothing. */
 static enum rc task_forgotten(struct label_task *t, const struct key128 *keys, int n, struct err *e)
 {
-    static const uint16_t nothing = 0xFC00; /* ln 0 */
     const int k = t->job->lineage->top_k;
     uint16_t *cls = mem_calloc(2 * (size_t)k, sizeof *cls);
     struct label *labels = mem_calloc((size_t)n, sizeof *labels);
@@ -56,12 +56,9 @@ static enum rc task_forgotten(struct label_task *t, const struct key128 *keys, i
         rc = mem_raise(e, "labels of forgotten images", (size_t)n * sizeof *labels);
         goto out;
     }
-    for (int i = 0; i < k; i++) {
-        cls[i] = (uint16_t)i;
-        cls[k + i] = nothing;
-    }
     for (int i = 0; i < n; i++) {
-        labels[i] = (struct label){.key = keys[i], .k = k, .cls = cls, .logp = cls + k};
+        label_nothing(k, cls, cls + k, &labels[i]);
+        labels[i].key = keys[i];
     }
     rc = label_writer_put(t->writer, labels, n, e);
 out:
@@ -110,6 +107,7 @@ static enum rc task_feed(struct label_task *t, struct err *e)
                             .eval = j->eval,
                             .batch = j->predictor.batch,
                             .threads = j->decoders,
+                            .skip_bad = true,
                             .trust = true, /* the digest was checked on opening */
                             .source = task_source,
                             .ctx = t};
@@ -219,42 +217,67 @@ double label_task_waited(const struct label_task *t)
     return t->feed == NULL ? 0 : feed_waited(t->feed);
 }
 
-/* Pack the batch's real rows; how many. */
-static int task_pack(struct label_task *t, const struct feed_batch *b)
+/* An image that cannot be decoded: its label says nothing, and its shard will say why. */
+static enum rc task_bad(struct label_task *t, const struct feed_item *item, struct err *e)
+{
+    struct quarantine_entry why;
+    char *text = NULL;
+    enum rc rc =
+        undecoded_entry(t->job->corpus, item->shard, item->position, &t->job->eval, &why, &text, e);
+
+    if (rc == RC_OK) {
+        rc = label_writer_bad(t->writer, &why, e);
+    }
+    mem_free(text);
+    return rc;
+}
+
+/* Pack the batch's real rows: *n of them, *bad of which cannot be decoded. */
+static enum rc task_pack(struct label_task *t, const struct feed_batch *b, int *n, int *bad,
+                         struct err *e)
 {
     const struct label_lineage *l = t->job->lineage;
-    int n = 0;
+    enum rc rc = RC_OK;
 
-    for (int i = 0; i < b->n; i++) {
+    for (int i = 0; i < b->n && rc == RC_OK; i++) {
+        const size_t at = (size_t)*n * (size_t)l->top_k;
+
         if (b->items[i].padding) {
             continue;
         }
-        const size_t at = (size_t)n * (size_t)l->top_k;
-
-        label_from_probs(t->probs + (size_t)i * (size_t)l->n_classes, l->n_classes, l->top_k,
-                         t->cls + at, t->logp + at, &t->labels[n]);
-        t->labels[n].key = b->items[i].key;
-        n++;
+        if (b->items[i].why == IMAGE_OK) {
+            label_from_probs(t->probs + (size_t)i * (size_t)l->n_classes, l->n_classes, l->top_k,
+                             t->cls + at, t->logp + at, &t->labels[*n]);
+        } else {
+            label_nothing(l->top_k, t->cls + at, t->logp + at, &t->labels[*n]);
+            rc = task_bad(t, &b->items[i], e);
+            (*bad)++;
+        }
+        t->labels[*n].key = b->items[i].key;
+        (*n)++;
     }
-    return n;
+    return rc;
 }
 
-/* Label a batch and commit it; *n images. */
-static enum rc task_batch(struct label_task *t, const struct feed_batch *b, int *n, struct err *e)
+/* Label a batch and commit it. */
+static enum rc task_batch(struct label_task *t, const struct feed_batch *b, int *n, int *bad,
+                          struct err *e)
 {
     const struct label_predictor *p = &t->job->predictor;
     enum rc rc = p->run(p->ctx, b->pixels, t->probs, e);
     const double start = clock_now();
 
     if (rc == RC_OK) {
-        *n = task_pack(t, b);
+        rc = task_pack(t, b, n, bad, e);
+    }
+    if (rc == RC_OK) {
         rc = label_writer_put(t->writer, t->labels, *n, e);
     }
     trace_span(t->job->trace, "store", "labels packed and committed", NULL, start);
     return rc;
 }
 
-enum rc label_task_step(struct label_task *t, int *n, struct err *e)
+enum rc label_task_step(struct label_task *t, int *n, int *bad, struct err *e)
 {
     const double start = clock_now();
     struct feed_batch b;
@@ -262,16 +285,16 @@ enum rc label_task_step(struct label_task *t, int *n, struct err *e)
     enum rc rc = RC_OK;
 
     *n = 0;
+    *bad = 0;
     if (t->feed == NULL) {
         return RC_OK;
     }
     rc = feed_next(t->feed, &b, &more, e);
     trace_span(t->job->trace, "wait", "input", NULL, start);
     if (rc != RC_OK || !more) {
-        /* A sealed corpus holds nothing that cannot be decoded. */
-        return rc == RC_INVAL ? RC_CORRUPT : rc;
+        return rc;
     }
-    rc = task_batch(t, &b, n, e);
+    rc = task_batch(t, &b, n, bad, e);
     feed_return(t->feed, &b);
     t->labeled += rc == RC_OK ? (uint64_t)*n : 0;
     trace_step(t->job->trace, "batch", start);

@@ -21,8 +21,8 @@ int64_t label_task_left(const struct label_task *t);
 /** Seconds without pixels so far. */
 double label_task_waited(const struct label_task *t);
 
-/** Label a batch and commit it; *n images, 0 when none is left. */
-NODISCARD enum rc label_task_step(struct label_task *t, int *n, struct err *e);
+/** Label a batch and commit it; *n images, 0 when none is left; *bad of them cannot be decoded. */
+NODISCARD enum rc label_task_step(struct label_task *t, int *n, int *bad, struct err *e);
 /** Seal the label shard. *won: it was not sealed before. */
 NODISCARD enum rc label_task_seal(struct label_task *t, bool *won, struct err *e);
 

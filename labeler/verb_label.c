@@ -69,6 +69,10 @@ static const struct opt_usage label_usage = {
                    "labeled: a shard that was under way goes on after its last committed\n"
                    "batch.\n"
                    "\n"
+                   "An image that cannot be decoded (pack --check header does not find it) has\n"
+                   "a label that says nothing, which select leaves out; it is listed in\n"
+                   "quarantine.jsonl beside the labels with the reason.\n"
+                   "\n"
                    "On SIGUSR1 (alone also SIGTERM) the batch is committed and the exit code\n"
                    "is 75: the same command goes on. Under mpirun --enable-recovery the loss\n"
                    "of a rank other than 0 costs its own shard, which another rank labels;\n"
@@ -100,6 +104,7 @@ struct label_verb {
     int lost;
     double seconds;
     struct label_audit audited; /* of the whole store */
+    uint64_t bad;               /* likewise: images that cannot be decoded */
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -303,8 +308,8 @@ static enum rc label_see_all(const struct label_verb *v, struct err *e)
     return rc;
 }
 
-/* What all audits of the store found. */
-static enum rc label_sum_audits(struct label_verb *v, struct err *e)
+/* What the whole store came to. */
+static enum rc label_sum(struct label_verb *v, struct err *e)
 {
     const struct label_shard *worst = NULL;
     struct label_store *store = NULL;
@@ -312,6 +317,7 @@ static enum rc label_sum_audits(struct label_verb *v, struct err *e)
 
     if (rc == RC_OK) {
         label_store_audit(store, &v->audited, &worst);
+        v->bad = label_store_bad(store);
     }
     label_store_close(store);
     return rc;
@@ -326,7 +332,7 @@ static enum rc label_finish(struct label_verb *v, struct err *e)
                                 (const char *const *)teacher_info(v->teacher)->class_names,
                                 v->corpus, e);
     }
-    return rc == RC_OK ? label_sum_audits(v, e) : rc;
+    return rc == RC_OK ? label_sum(v, e) : rc;
 }
 
 static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *stop, struct err *e)
@@ -383,15 +389,15 @@ static enum rc label_print_json(const struct label_verb *v, const struct work_co
                                 struct err *e)
 {
     const int ranks = coll_size(v->control);
-    json_t *root =
-        json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:i,s:I,s:f,s:f,s:f,s:i,s:i}", "store",
-                  v->dir, "model", v->config->model, "data", v->config->data, "precision",
-                  v->lineage.precision, "size", v->eval.size, "top_k", v->lineage.top_k, "images",
-                  (json_int_t)corpus_images(v->corpus), "labeled", (json_int_t)sum->labeled,
-                  "resumed", (json_int_t)sum->resumed, "shards", corpus_shards(v->corpus), "sealed",
-                  (json_int_t)sum->sealed, "seconds", v->seconds, "images_per_second",
-                  (double)sum->labeled / v->seconds, "io_wait", sum->waited / (v->seconds * ranks),
-                  "ranks", ranks, "lost", v->lost);
+    json_t *root = json_pack(
+        "{s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:I,s:i,s:I,s:f,s:f,s:f,s:i,s:i,s:I,s:I}", "store",
+        v->dir, "model", v->config->model, "data", v->config->data, "precision",
+        v->lineage.precision, "size", v->eval.size, "top_k", v->lineage.top_k, "images",
+        (json_int_t)corpus_images(v->corpus), "labeled", (json_int_t)sum->labeled, "resumed",
+        (json_int_t)sum->resumed, "shards", corpus_shards(v->corpus), "sealed",
+        (json_int_t)sum->sealed, "seconds", v->seconds, "images_per_second",
+        (double)sum->labeled / v->seconds, "io_wait", sum->waited / (v->seconds * ranks), "ranks",
+        ranks, "lost", v->lost, "bad", (json_int_t)v->bad, "bad_now", (json_int_t)sum->bad);
     enum rc rc = RC_OK;
 
     if (root == NULL || label_json_audit(root, &v->audited) != 0) {
@@ -416,7 +422,12 @@ static void label_print(const struct label_verb *v, const struct work_counts *su
     printf("images     %lld new of %lld (%.1f %%), %lld known and not labeled again\n",
            (long long)sum->labeled, (long long)images,
            images > 0 ? 100 * (double)sum->labeled / (double)images : 0,
-           (long long)(images - sum->labeled));
+           (long long)(images - sum->labeled - (int64_t)v->bad));
+    if (v->bad > 0) {
+        printf("bad        %llu cannot be decoded and have no label, %lld found now: "
+               "%s/quarantine.jsonl lists them\n",
+               (unsigned long long)v->bad, (long long)sum->bad, v->dir);
+    }
     printf("shards     %d: %lld sealed now\n", corpus_shards(v->corpus), (long long)sum->sealed);
     printf("time       %.1f s on %d rank%s, %.0f img/s, io wait %.0f %%\n", v->seconds, ranks,
            ranks == 1 ? "" : "s", (double)sum->labeled / v->seconds,

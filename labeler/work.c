@@ -425,6 +425,7 @@ void work_totals(struct work *w, struct work_counts *sum, int *lost)
         const struct work_counts *c = &w->peers[r].counts;
 
         s.labeled += c->labeled;
+        s.bad += c->bad;
         s.resumed += c->resumed;
         s.sealed += c->sealed;
         s.waited += c->waited;

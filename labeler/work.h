@@ -40,6 +40,7 @@ enum work_phase { WORK_ENTER = 1, WORK_LEAVE = 2 };
 /** What a rank has done so far: it travels with the heartbeats. */
 struct work_counts {
     int64_t labeled; /* images that this rank labeled */
+    int64_t bad;     /* images that it could not decode: they have no label */
     int64_t resumed; /* found committed in unfinished shards */
     int64_t sealed;  /* shards */
     double waited;   /* seconds without pixels to compute on */

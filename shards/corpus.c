@@ -139,7 +139,8 @@ static int corpus_set_lists(const struct corpus *c, json_t *shards, json_t *extr
 
         failed = corpus_set_file(shards, s->name, s->bytes, &s->digest, &o) ||
                  json_object_set_new(o, "images", json_integer((json_int_t)s->images)) ||
-                 json_object_set_new(o, "occurrences", json_integer((json_int_t)s->occurrences));
+                 json_object_set_new(o, "occurrences", json_integer((json_int_t)s->occurrences)) ||
+                 (s->header && json_object_set_new(o, "check", json_string("header")));
     }
     for (int i = 0; i < c->n_extra_files && !failed; i++) {
         const struct corpus_extra_file *f = &c->extra_files[i];
@@ -246,6 +247,7 @@ static enum rc corpus_get_shards(struct corpus *c, const json_t *array, const ch
             memcpy(s.name, entry.name, sizeof s.name);
             s.bytes = entry.bytes;
             s.digest = entry.digest;
+            s.header = json_object_get(o, "check") != NULL;
             rc = corpus_append_shard(c, &s, e);
         }
     }

@@ -29,6 +29,7 @@ struct corpus_shard {
     uint64_t occurrences;   /* those found after sealing included in a labeled corpus */
     uint64_t bytes;         /* of the file */
     struct digest digest;   /* SHA-256 of the file */
+    bool header;            /* its images were packed by their headers alone: some may not decode */
 };
 
 /** Open for reading. RC_IO no such corpus; RC_CORRUPT a manifest that is not one (named);
@@ -41,6 +42,8 @@ const char *corpus_path(const struct corpus *c);
 int corpus_shards(const struct corpus *c);
 const struct corpus_shard *corpus_shard(const struct corpus *c, int i);
 uint64_t corpus_images(const struct corpus *c);
+/** Of them, in shards that were packed by headers alone. */
+uint64_t corpus_header_images(const struct corpus *c);
 /** Sum over the shards. */
 uint64_t corpus_occurrences(const struct corpus *c);
 bool corpus_labeled(const struct corpus *c);

@@ -21,6 +21,16 @@ uint64_t corpus_images(const struct corpus *c)
     return c->images;
 }
 
+uint64_t corpus_header_images(const struct corpus *c)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < c->n_shards; i++) {
+        n += c->shards[i].header ? c->shards[i].images : 0;
+    }
+    return n;
+}
+
 uint64_t corpus_occurrences(const struct corpus *c)
 {
     return c->occurrences;

@@ -27,6 +27,7 @@ struct corpus_writer {
     struct pending *late;        /* no images: notes on files whose images may be in any lane */
     struct corpus_extras extras; /* occurrences of sealed images, not written yet */
     uint64_t shard_bytes;
+    bool header;
     bool save; /* the manifest has something new to say */
     struct corpus_writer_stats stats;
 };
@@ -112,6 +113,7 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
     w->n_lanes = config->lanes < 1              ? 1
                  : config->lanes > CORPUS_LANES ? CORPUS_LANES
                                                 : config->lanes;
+    w->header = config->header;
     w->shard_bytes = config->shard_bytes > 0 ? config->shard_bytes : WRITER_SHARD_BYTES;
     rc = fs_mkdirs(config->path, e);
     if (rc == RC_OK) {
@@ -214,7 +216,7 @@ static enum rc writer_learn_files(struct corpus_writer *w, const struct pending 
 static enum rc writer_seal(struct corpus_writer *w, struct pending *lane, struct err *e)
 {
     struct corpus *c = w->corpus;
-    struct corpus_shard s = {.images = 0};
+    struct corpus_shard s = {.header = w->header};
     enum rc rc = RC_OK;
 
     if (pending_count(lane) == 0) {

@@ -29,6 +29,7 @@ struct corpus_writer_config {
     const struct class_list *classes; /* borrowed for the call; NULL or empty: unlabeled */
     uint64_t shard_bytes;             /* of images in a shard; 0: 1 GiB */
     int lanes;                        /* shards that fill at a time; 0: 1 */
+    bool header;                      /* of the images only the headers were read */
 };
 
 struct corpus_image {

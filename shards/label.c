@@ -88,6 +88,17 @@ static double label_exp(uint16_t logp)
     return exp((double)f16_to_f32(logp));
 }
 
+void label_nothing(int k, uint16_t *cls, uint16_t *logp, struct label *out)
+{
+    static const uint16_t ln_0 = 0xFC00; /* -inf */
+
+    for (int i = 0; i < k; i++) {
+        cls[i] = (uint16_t)i;
+        logp[i] = ln_0;
+    }
+    *out = (struct label){.k = k, .cls = cls, .logp = logp};
+}
+
 void label_to_target(const struct label *l, int n_classes, double temperature, float *target)
 {
     int others = n_classes - l->k;

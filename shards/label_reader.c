@@ -4,6 +4,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
+#include "shards/label_bad_impl.h"
 #include "shards/label_store_impl.h"
 #include "shards/lmdb_file.h"
 
@@ -92,6 +93,11 @@ void label_reader_close(struct label_reader *r)
         mem_free(r->path);
         mem_free(r);
     }
+}
+
+enum rc label_reader_bad(struct label_reader *r, const char **text, size_t *bytes, struct err *e)
+{
+    return label_bad_lines(r->file, text, bytes, e);
 }
 
 uint64_t label_reader_count(const struct label_reader *r)

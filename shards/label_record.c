@@ -162,6 +162,11 @@ enum rc label_record_meta_write(const struct label_meta *m, char **text, size_t 
         json_decref(root);
         return RC_NOMEM;
     }
+    if (root != NULL && m->bad > 0 &&
+        json_object_set_new(root, "bad", json_integer((json_int_t)m->bad)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     n = root == NULL ? 0 : json_dumpb(root, NULL, 0, JSON_COMPACT | JSON_SORT_KEYS);
     buf = n == 0 ? NULL : mem_calloc(n + 1, 1);
     if (buf == NULL) {
@@ -202,6 +207,15 @@ enum rc label_record_text(const json_t *root, const char *path, const char *name
     return rc;
 }
 
+enum rc label_record_bad_get(const json_t *obj, const char *path, int64_t labels, int64_t *out,
+                             struct err *e)
+{
+    *out = 0;
+    return json_object_get(obj, "bad") != NULL
+               ? label_record_int(obj, path, "bad", 0, labels, out, e)
+               : RC_OK;
+}
+
 static enum rc meta_members(const json_t *root, const char *path, struct label_meta *m,
                             struct err *e)
 {
@@ -210,6 +224,7 @@ static enum rc meta_members(const json_t *root, const char *path, struct label_m
     int64_t k = 0;
     int64_t classes = 0;
     int64_t labels = 0;
+    int64_t bad = 0;
     enum rc rc = label_record_int(root, path, "format", 1, INT32_MAX, &format, e);
 
     if (rc == RC_OK && format != LABEL_FORMAT) {
@@ -227,6 +242,7 @@ static enum rc meta_members(const json_t *root, const char *path, struct label_m
             RC_OK ||
         (rc = label_record_int(root, path, "top_k", 1, classes, &k, e)) != RC_OK ||
         (rc = label_record_int(root, path, "labels", 0, UINT32_MAX, &labels, e)) != RC_OK ||
+        (rc = label_record_bad_get(root, path, labels, &bad, e)) != RC_OK ||
         (rc = label_record_audit_get(root, path, &m->audit, e)) != RC_OK) {
         return rc;
     }
@@ -234,6 +250,7 @@ static enum rc meta_members(const json_t *root, const char *path, struct label_m
     m->top_k = (int)k;
     m->n_classes = (int)classes;
     m->labels = (uint64_t)labels;
+    m->bad = (uint64_t)bad;
     return RC_OK;
 }
 

@@ -34,6 +34,7 @@ struct label_meta {
     struct digest image_digest;
     int top_k, n_classes;
     uint64_t labels; /* 0 in a partial */
+    uint64_t bad;    /* of them, of images that cannot be decoded (label_bad_impl.h) */
     struct label_audit audit;
 };
 
@@ -51,6 +52,11 @@ NODISCARD enum rc label_record_meta_parse(const void *text, size_t bytes, const 
 NODISCARD enum rc label_record_audit_set(json_t *obj, const struct label_audit *a, struct err *e);
 NODISCARD enum rc label_record_audit_get(const json_t *obj, const char *path,
                                          struct label_audit *out, struct err *e);
+
+/** The member "bad": how many of so many labels are of images that cannot be decoded; missing: none.
+ * RC_CORRUPT names path. */
+NODISCARD enum rc label_record_bad_get(const json_t *obj, const char *path, int64_t labels,
+                                       int64_t *out, struct err *e);
 
 /** Members of a JSON object within bounds: an integer in [min, max], a string that fits size bytes.
  * RC_CORRUPT names path and member. */

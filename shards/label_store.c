@@ -60,6 +60,7 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
 {
     int64_t shard = 0;
     int64_t labels = 0;
+    int64_t bad = 0;
     int64_t bytes = 0;
     int64_t at = 0;
     enum rc rc = RC_OK;
@@ -70,6 +71,7 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
                                 e)) != RC_OK ||
         (rc = json_get_digest(obj, path, "image_digest", &out->image_digest, e)) != RC_OK ||
         (rc = label_record_int(obj, path, "labels", 0, UINT32_MAX, &labels, e)) != RC_OK ||
+        (rc = label_record_bad_get(obj, path, labels, &bad, e)) != RC_OK ||
         (rc = label_record_int(obj, path, "bytes", 0, INT64_MAX, &bytes, e)) != RC_OK ||
         (rc = json_get_digest(obj, path, "digest", &out->digest, e)) != RC_OK ||
         (rc = label_record_text(obj, path, "isa", out->isa, sizeof out->isa, e)) != RC_OK ||
@@ -87,6 +89,7 @@ static enum rc store_shard(const json_t *obj, const char *path, int after, struc
     }
     out->shard = (int)shard;
     out->labels = (uint64_t)labels;
+    out->bad = (uint64_t)bad;
     out->bytes = (uint64_t)bytes;
     out->summary_at = (uint64_t)at;
     return RC_OK;
@@ -264,6 +267,16 @@ bool label_store_had(const struct label_store *s, const struct digest *digest, i
         }
     }
     return false;
+}
+
+uint64_t label_store_bad(const struct label_store *s)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < s->n_shards; i++) {
+        n += s->shards[i].bad;
+    }
+    return n;
 }
 
 int label_store_shards(const struct label_store *s)

@@ -63,6 +63,9 @@ float f16_to_f32(uint16_t h);
  * caller's (k) arrays. Exact order: probability descending, then class ascending. */
 void label_from_probs(const float *probs, int n_classes, int k, uint16_t *cls, uint16_t *logp,
                       struct label *out);
+/** A label that says nothing, of an image without one: confidence 0, classes 0 to k - 1 with ln 0.
+ * cls and logp are the caller's (k) arrays. */
+void label_nothing(int k, uint16_t *cls, uint16_t *logp, struct label *out);
 /** Spread a label over n_classes: top-k probabilities, the left-over mass evenly on the others;
  * sharpened to p^(1/temperature) and renormalised; temperature <= 0: one-hot (hard label). */
 void label_to_target(const struct label *l, int n_classes, double temperature, float *target);
@@ -84,13 +87,18 @@ void label_writer_close(struct label_writer *w);
 uint64_t label_writer_count(const struct label_writer *w);
 NODISCARD enum rc label_writer_has(struct label_writer *w, const struct key128 *key, bool *has,
                                    struct err *e);
-/** Add labels (any order) and commit them in one transaction. */
 /** The best class and its probability of a committed label. RC_CORRUPT: it is not there (a bug). */
 NODISCARD enum rc label_writer_best(struct label_writer *w, const struct key128 *key, uint16_t *cls,
                                     float *confidence, struct err *e);
 /** What the sealed shard will say of its audit. */
 void label_writer_audit(struct label_writer *w, const struct label_audit *a);
+/** Add labels (any order) and commit them in one transaction. */
 NODISCARD enum rc label_writer_put(struct label_writer *w, const struct label *labels, int n,
+                                   struct err *e);
+/** One of the labels that label_writer_put adds next is of an image that cannot be decoded: why->key
+ * names it, its label is label_nothing, and the sealed shard will say why. */
+struct quarantine_entry;
+NODISCARD enum rc label_writer_bad(struct label_writer *w, const struct quarantine_entry *why,
                                    struct err *e);
 /** Rewrite in key order with the selection summary, sync, link to the final name (the first wins).
  * expected: the image shard's count (RC_CORRUPT if it differs). */
@@ -106,6 +114,7 @@ struct label_shard {
     char image_shard[32];
     struct digest image_digest;
     uint64_t labels;
+    uint64_t bad;        /* of them, of images that cannot be decoded: they say nothing */
     uint64_t bytes;
     struct digest digest;
     char isa[32];
@@ -115,9 +124,9 @@ struct label_shard {
 };
 
 /** Enter sealed shards that are not in labels.json yet, after checking them (one process: rank 0);
- * makes labels.json when it is not there. corpus gives names, counts and digests; classes: the
- * lineage's n_classes names. RC_IO; RC_CORRUPT a shard or labels.json is not of this corpus or
- * lineage (named). */
+ * makes labels.json when it is not there. Images that cannot be decoded enter dir/quarantine.jsonl.
+ * corpus gives names, counts and digests; classes: the lineage's n_classes names. RC_IO; RC_CORRUPT
+ * a shard or labels.json is not of this corpus or lineage (named). */
 NODISCARD enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
                                      const char *const classes[], const struct corpus *corpus,
                                      struct err *e);
@@ -132,6 +141,8 @@ const struct label_lineage *label_store_lineage(const struct label_store *s);
 void label_store_digest(const struct label_store *s, struct digest *out); /* lineage and shards */
 /** Whether the store has had this digest, with its first label shards alone: *shards of them. */
 bool label_store_had(const struct label_store *s, const struct digest *digest, int *shards);
+/** Images of all shards that cannot be decoded. */
+uint64_t label_store_bad(const struct label_store *s);
 int label_store_shards(const struct label_store *s);
 const struct label_shard *label_store_shard(const struct label_store *s, int i);
 /** The audits of all shards as one; *worst: the shard of the largest drift, NULL when there is none. */
@@ -164,6 +175,10 @@ void label_reader_close(struct label_reader *r);
 uint64_t label_reader_count(const struct label_reader *r);
 /** After using a label, which lies in the map: RC_IO a page of the shard could not be read (named). */
 NODISCARD enum rc label_reader_check(const struct label_reader *r, struct err *e);
+/** The lines of its images that cannot be decoded (docs/FORMAT.md, section 9), borrowed; none: 0
+ * bytes. */
+NODISCARD enum rc label_reader_bad(struct label_reader *r, const char **text, size_t *bytes,
+                                   struct err *e);
 /** By position (key order, which is the image shard's position); by key: *found false if it is not
  * there. RC_CORRUPT the record's checksum is wrong. out borrows until close. Thread-safe. The first
  * access by position walks the shard and keeps 16 bytes a label (RC_NOMEM). */

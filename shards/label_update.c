@@ -7,6 +7,7 @@
 #include "common/base/fs.h"
 #include "common/base/mem.h"
 #include "shards/json_bytes.h"
+#include "shards/label_bad_impl.h"
 #include "shards/label_store_impl.h"
 #include "shards/lmdb_file.h"
 #include "shards/manifest.h"
@@ -161,12 +162,17 @@ static enum rc update_enter(const char *dir, int shard, const struct label_linea
                       (json_int_t)bytes, "digest", hex, "isa", u.meta.isa, "summary_at",
                       (json_int_t)u.summary_at, "summary_digest", summary_hex);
     rc = update_json(entry, e);
-    if (rc == RC_OK && (rc = label_record_audit_set(entry, &u.meta.audit, e)) != RC_OK) {
-        json_decref(entry);
+    if (rc == RC_OK) {
+        rc = label_record_audit_set(entry, &u.meta.audit, e);
     }
-    if (rc == RC_OK && json_array_insert_new(list, at, entry) != 0) {
+    if (rc == RC_OK && u.meta.bad > 0 &&
+        json_object_set_new(entry, "bad", json_integer((json_int_t)u.meta.bad)) != 0) {
         rc = update_json(NULL, e);
     }
+    if (rc == RC_OK && json_array_insert(list, at, entry) != 0) {
+        rc = update_json(NULL, e);
+    }
+    json_decref(entry);
 out:
     mem_free(path);
     return rc;
@@ -256,6 +262,9 @@ enum rc label_store_update(const char *dir, const struct label_lineage *lineage,
     }
     if (rc == RC_OK) {
         rc = update_list(dir, lineage, corpus, json_object_get(root, "shards"), &entered, e);
+    }
+    if (rc == RC_OK) {
+        rc = label_bad_ledger(dir, json_object_get(root, "shards"), e);
     }
     if (rc == RC_OK && entered > 0) {
         label_writer_sweep_sealed(dir);

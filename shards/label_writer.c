@@ -11,6 +11,7 @@
 #include "common/base/fs.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "shards/label_bad_impl.h"
 #include "shards/label_record_impl.h"
 #include "shards/lmdb_file.h"
 
@@ -312,6 +313,11 @@ enum rc label_writer_put(struct label_writer *w, const struct label *labels, int
     return rc;
 }
 
+enum rc label_writer_bad(struct label_writer *w, const struct quarantine_entry *why, struct err *e)
+{
+    return label_bad_put(w->file, why, e);
+}
+
 enum rc label_writer_best(struct label_writer *w, const struct key128 *key, uint16_t *cls,
                           float *confidence, struct err *e)
 {
@@ -382,7 +388,10 @@ static enum rc writer_describe(struct label_writer *w, struct lmdb_file *to,
     enum rc rc = RC_OK;
 
     w->meta.labels = w->count;
-    rc = label_record_meta_write(&w->meta, &text, &bytes, e);
+    rc = label_bad_seal(w->file, to, &w->meta.bad, e);
+    if (rc == RC_OK) {
+        rc = label_record_meta_write(&w->meta, &text, &bytes, e);
+    }
     if (rc == RC_OK) {
         rc = lmdb_file_put(to, LABEL_TABLE_META, LABEL_META_SHARD, strlen(LABEL_META_SHARD), text,
                            bytes, false, e);

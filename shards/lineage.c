@@ -7,6 +7,7 @@
 
 #include "common/base/mem.h"
 #include "shards/json_bytes.h"
+#include "shards/label_bad_impl.h"
 #include "shards/lineage_impl.h"
 #include "shards/quarantine.h"
 
@@ -223,8 +224,39 @@ static int lineage_label_shard(const struct lineage *l, const struct label_store
     return -1;
 }
 
+/* What a label shard says of an image that it could not decode: looked for by key. */
+struct lineage_bad {
+    const struct key128 *key;
+    json_t *entry;
+};
+
+static enum rc lineage_bad_one(void *ctx, const struct quarantine_entry *why, struct err *e)
+{
+    const struct lineage_bad *b = ctx;
+
+    if (memcmp(&why->key, b->key, sizeof why->key) != 0) {
+        return RC_OK;
+    }
+    return json_object_set_new(b->entry, "bad", json_string(why->reason)) == 0
+               ? json_bytes_set(b->entry, "detail", why->detail, strlen(why->detail), e)
+               : mem_raise(e, "a lineage", 0);
+}
+
+static enum rc lineage_label_bad(const struct lineage *l, const struct label_store *s, int i,
+                                 struct label_reader *r, json_t *entry, struct err *e)
+{
+    struct lineage_bad b = {&l->key, entry};
+    const char *text = NULL;
+    size_t bytes = 0;
+    enum rc rc = label_reader_bad(r, &text, &bytes, e);
+
+    return rc == RC_OK
+               ? label_bad_each(label_store_shard(s, i)->name, text, bytes, lineage_bad_one, &b, e)
+               : rc;
+}
+
 static enum rc lineage_label_entry(struct lineage *l, const struct label_store *s, int i,
-                                   const struct label *label, struct err *e)
+                                   struct label_reader *r, const struct label *label, struct err *e)
 {
     const struct label_lineage *t = label_store_lineage(s);
     const struct label_shard *shard = label_store_shard(s, i);
@@ -248,6 +280,9 @@ static enum rc lineage_label_entry(struct lineage *l, const struct label_store *
                   "empty", label->confidence == 0);
     rc = o != NULL ? json_bytes_set(o, "store", label_store_path(s), strlen(label_store_path(s)), e)
                    : mem_raise(e, "a lineage", 0);
+    if (rc == RC_OK && label->confidence == 0) {
+        rc = lineage_label_bad(l, s, i, r, o, e);
+    }
     if (rc != RC_OK) {
         json_decref(o);
         return rc;
@@ -268,7 +303,7 @@ static enum rc lineage_label(struct lineage *l, struct label_store *s, bool *kep
         rc = label_reader_get(r, &l->key, &label, &found, e);
     }
     if (rc == RC_OK && found) {
-        rc = lineage_label_entry(l, s, i, &label, e);
+        rc = lineage_label_entry(l, s, i, r, &label, e);
     }
     if (rc == RC_OK && found) {
         l->labels[l->n_labels++] = (struct lineage_label){s, i, place->shard, place->position};

@@ -86,23 +86,26 @@ static enum rc near_read(const char *path, const struct corpus_shard *s, struct 
 }
 
 static enum rc near_hash_record(struct codec *k, const struct shard_record *rec, uint64_t *hash,
-                                struct err *e)
+                                uint64_t *bad, struct err *e)
 {
     enum image_reason why = IMAGE_OK;
     struct image image;
     enum rc rc = image_decode(k, rec->data, rec->bytes, 3, &image, &why, e);
 
     *hash = 0;
-    if (rc == RC_INVAL) { /* packed without a check */
+    *bad += rc == RC_INVAL;
+    if (rc == RC_INVAL) { /* packed by its header */
         err_clear(e);
         return RC_OK;
     }
     return rc == RC_OK ? phash_image(k, &image, hash, e) : rc;
 }
 
-static enum rc near_make(struct shard_reader *r, struct near_entry *entries, struct err *e)
+static enum rc near_make(struct shard_reader *r, const char *name, struct near_entry *entries,
+                         struct err *e)
 {
     struct codec *k = NULL;
+    uint64_t bad = 0;
     enum rc rc = codec_create(&k, e);
 
     for (uint64_t p = 0; p < shard_reader_count(r) && rc == RC_OK; p++) {
@@ -112,13 +115,20 @@ static enum rc near_make(struct shard_reader *r, struct near_entry *entries, str
         if (rc == RC_OK) {
             entries[p].key = rec.key;
             entries[p].occurrences = (uint32_t)rec.n_occurrences;
-            rc = near_hash_record(k, &rec, &entries[p].hash, e);
+            rc = near_hash_record(k, &rec, &entries[p].hash, &bad, e);
         }
         if (rc == RC_OK) {
             rc = shard_reader_check(r, e);
         }
     }
     codec_destroy(k);
+    if (rc == RC_OK && bad > 0) {
+        log_warn(
+            "shards",
+            "%llu images of '%s' cannot be decoded: nobody can tell what they look like; label "
+            "lists them and nothing trains on them",
+            (unsigned long long)bad, name);
+    }
     return rc;
 }
 
@@ -139,7 +149,7 @@ static enum rc near_remake(struct corpus *c, int i, struct near_hashes *out, str
     }
     entries = mem_calloc((size_t)shard_reader_count(r), sizeof *entries);
     rc = entries == NULL ? mem_raise(e, "hashes", (size_t)shard_reader_count(r) * sizeof *entries)
-                         : near_make(r, entries, e);
+                         : near_make(r, corpus_shard(c, i)->name, entries, e);
     if (rc == RC_OK) {
         out->block = (unsigned char *)entries;
         out->entries = entries;

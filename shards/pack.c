@@ -191,7 +191,9 @@ static enum rc pack_image(void *ctx, const struct source_image *image, struct er
     }
     j->key = key;
     j->cls = p->cls;
-    j->check = p->config->check && !has;
+    j->check = has                                     ? PACK_JOB_KNOWN
+               : p->config->check == PACK_CHECK_HEADER ? PACK_JOB_HEADER
+                                                       : PACK_JOB_DECODE;
     j->file_bytes = image->file_bytes;
     j->mtime_ns = image->mtime_ns;
     pack_pool_submit(p->pool, j);
@@ -249,7 +251,8 @@ static enum rc pack_open(struct pack *p, struct err *e)
 {
     const struct pack_config *c = p->config;
     struct corpus_writer_config writer = {c->out, c->unlabeled ? NULL : &p->classes,
-                                          (uint64_t)c->shard_bytes, pack_lanes(c)};
+                                          (uint64_t)c->shard_bytes, pack_lanes(c),
+                                          c->check == PACK_CHECK_HEADER};
     enum rc rc = c->unlabeled ? RC_OK : pack_classes_load(c, &p->classes, e);
 
     if (rc == RC_OK) {
@@ -341,6 +344,7 @@ static enum rc pack_summary(struct pack *p, struct err *e)
     r->conflicts = stats.conflicts;
     r->new_shards = stats.shards;
     r->images = corpus_images(c);
+    r->header_images = corpus_header_images(c);
     r->shards = corpus_shards(c);
     r->classes = corpus_classes(c);
     for (int i = 0; i < r->shards; i++) {
@@ -364,7 +368,8 @@ static enum rc pack_summary(struct pack *p, struct err *e)
     return RC_OK;
 }
 
-/* A retry takes its kind from the corpus. */
+/* A retry takes its kind from the corpus. Labels find what does not decode, so only what is labeled
+ * may be packed by its header. */
 static enum rc pack_kind(struct pack_config *c, struct err *e)
 {
     struct corpus *corpus = NULL;
@@ -373,6 +378,12 @@ static enum rc pack_kind(struct pack_config *c, struct err *e)
     if (corpus != NULL) {
         c->unlabeled = !corpus_labeled(corpus);
         corpus_close(corpus);
+    }
+    if (rc == RC_OK && c->check == PACK_CHECK_HEADER && !c->unlabeled) {
+        rc = err_raise(e, RC_USAGE,
+                       "--check header is for unlabeled corpora: whoever trains or evaluates on "
+                       "'%s' goes over all of its images, so all must be decoded now",
+                       c->out);
     }
     return rc;
 }

@@ -11,6 +11,12 @@
 
 #include "common/base/err.h"
 
+/** What makes sure that a file is an image. */
+enum pack_check {
+    PACK_CHECK_DECODE, /* all of it is decoded, and its perceptual hash kept */
+    PACK_CHECK_HEADER  /* its header is read: label finds what does not decode (unlabeled alone) */
+};
+
 struct pack_config {
     const char *out;            /* the corpus */
     const char *const *sources; /* (n_sources) */
@@ -26,7 +32,7 @@ struct pack_config {
     int64_t seed;
     int64_t shard_bytes;     /* 0: 1 GiB */
     bool retry;              /* try what the quarantine ledger lists, and that alone */
-    bool check;              /* decode every image */
+    enum pack_check check;
     const char *forbid;      /* evaluation sets, comma-separated, whose images are forgotten; or NULL */
     int forbid_radius;       /* bits of the hashes that may differ (guard.h) */
     int threads;             /* 0: the cores there are */
@@ -50,11 +56,13 @@ struct pack_result {
     uint64_t forbidden_now; /* of them, forgotten by this run */
     int new_shards;
     uint64_t images, bytes; /* of the whole corpus */
+    uint64_t header_images; /* of them, in shards that were packed by headers */
     int shards, classes;
     double seconds;
 };
 
-/** RC_INVAL    no images, images without a class, a class that the corpus lacks, unfit sources
+/** RC_USAGE    headers alone for a labeled corpus
+ *  RC_INVAL    no images, images without a class, a class that the corpus lacks, unfit sources
  *  RC_IO       sources that are not there; the disk is full (what was sealed stays)
  *  RC_REQUEUE  stopped: what was read is sealed, the same command goes on */
 NODISCARD enum rc pack_run(const struct pack_config *config, struct pack_result *result,

@@ -31,10 +31,10 @@ static void pool_check(struct codec *codec, struct pack_job *j)
     int h = 0;
     enum rc rc = image_probe(codec, j->data, j->bytes, &w, &h, &j->why, &e);
 
-    if (rc == RC_OK) {
+    if (rc == RC_OK && j->check == PACK_JOB_DECODE) {
         rc = image_decode(codec, j->data, j->bytes, 3, &image, &j->why, &e);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && j->check == PACK_JOB_DECODE) {
         rc = phash_image(codec, &image, &j->phash, &e);
         j->hashed = rc == RC_OK;
     }
@@ -71,7 +71,7 @@ static void *pool_worker(void *arg)
         j->why = IMAGE_OK;
         j->hashed = false;
         j->detail[0] = '\0';
-        if (rc == RC_OK && j->check) {
+        if (rc == RC_OK && j->check != PACK_JOB_KNOWN) {
             pool_check(codec, j);
         }
         (void)pthread_mutex_lock(&p->lock);

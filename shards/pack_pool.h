@@ -21,12 +21,18 @@ struct pack_texts {
     const char *cls;    /* class as text, or NULL */
 };
 
+enum pack_job_check {
+    PACK_JOB_KNOWN,  /* it is in the corpus already */
+    PACK_JOB_HEADER, /* read its header */
+    PACK_JOB_DECODE  /* decode it, and compute its perceptual hash */
+};
+
 struct pack_job {
     /* The packer fills: */
     unsigned char *data; /* pack_pool_fill */
     size_t bytes, room;
     struct key128 key;
-    bool check;          /* decode it */
+    enum pack_job_check check;
     char *text;          /* pack_pool_fill: the texts, one after the other */
     size_t text_room;
     struct pack_texts texts; /* in text */

@@ -9,7 +9,7 @@
 
 #include "common/base/fs.h"
 #include "common/base/mem.h"
-#include "shards/json_bytes.h"
+#include "shards/quarantine_line.h"
 
 struct quarantine {
     char *dir;
@@ -94,134 +94,12 @@ static enum rc quarantine_note(struct quarantine *q, const struct quarantine_ent
 
 /* ---- lines ------------------------------------------------------------------------------------- */
 
-/* The compact form with "crc", the CRC-32 of the compact form without it: free() *out. */
-static enum rc quarantine_dump(json_t *line, char **out, struct err *e)
-{
-    char *text = json_dumps(line, JSON_COMPACT | JSON_SORT_KEYS);
-    json_int_t crc = text != NULL ? (json_int_t)hash_crc32(0, text, strlen(text)) : 0;
-
-    free(text);
-    *out = text != NULL && json_object_set_new(line, "crc", json_integer(crc)) == 0
-               ? json_dumps(line, JSON_COMPACT | JSON_SORT_KEYS)
-               : NULL;
-    return *out != NULL ? RC_OK : mem_raise(e, "a line of the quarantine ledger", 0);
-}
-
-static enum rc quarantine_text(const struct quarantine_entry *entry, char **out, struct err *e)
-{
-    json_t *line = json_object();
-    char hex[HASH_HEX_KEY];
-    enum rc rc = RC_OK;
-
-    hash_key_hex(&entry->key, hex);
-    *out = NULL;
-    if (json_object_set_new(line, "bytes", json_integer((json_int_t)entry->bytes)) != 0 ||
-        json_object_set_new(line, "reason", json_string(entry->reason)) != 0 ||
-        (entry->has_key && json_object_set_new(line, "key", json_string(hex)) != 0)) {
-        rc = mem_raise(e, "a line of the quarantine ledger", 0);
-    }
-    if (rc == RC_OK) {
-        rc = json_bytes_set(line, "source", entry->source, strlen(entry->source), e);
-    }
-    if (rc == RC_OK) {
-        rc = json_bytes_set(line, "detail", entry->detail, strlen(entry->detail), e);
-    }
-    if (rc == RC_OK && entry->cls != NULL) {
-        rc = json_bytes_set(line, "class", entry->cls, strlen(entry->cls), e);
-    }
-    if (rc == RC_OK) {
-        rc = quarantine_dump(line, out, e);
-    }
-    json_decref(line);
-    return rc;
-}
-
-static void quarantine_free_entry(struct quarantine_entry *entry)
-{
-    char *texts[4];
-
-    memcpy(&texts[0], &entry->source, sizeof texts[0]);
-    memcpy(&texts[1], &entry->detail, sizeof texts[0]);
-    memcpy(&texts[2], &entry->cls, sizeof texts[0]);
-    memcpy(&texts[3], &entry->reason, sizeof texts[0]);
-    for (int i = 0; i < 4; i++) {
-        mem_free(texts[i]);
-    }
-}
-
-/* Whether the line is exactly what quarantine_dump writes for it. */
-static enum rc quarantine_sound(const struct quarantine *q, json_t *obj, const char *line,
-                                size_t bytes, struct err *e)
-{
-    char *text = NULL;
-    bool same = false;
-    enum rc rc = RC_OK;
-
-    (void)json_object_del(obj, "crc");
-    rc = json_is_object(obj) ? quarantine_dump(obj, &text, e) : RC_OK;
-    same = text != NULL && strlen(text) == bytes && memcmp(text, line, bytes) == 0;
-    free(text);
-    if (rc == RC_OK && !same) {
-        rc = err_raise(e, RC_CORRUPT, "'%s' is damaged: line %llu is not as it was written",
-                       q->path, (unsigned long long)q->lines + 1);
-    }
-    return rc;
-}
-
-static enum rc quarantine_parse(const struct quarantine *q, const char *line, size_t bytes,
-                                struct quarantine_entry *out, struct err *e)
-{
-    json_t *obj = json_loadb(line, bytes, 0, NULL);
-    const char *reason = NULL;
-    const char *hex = json_string_value(json_object_get(obj, "key"));
-    char *text[3] = {NULL, NULL, NULL};
-    size_t n = 0;
-    int64_t size = 0;
-    enum rc rc = RC_OK;
-
-    memset(out, 0, sizeof *out);
-    if (obj == NULL) {
-        return err_raise(e, RC_CORRUPT, "'%s' is damaged: line %llu is not JSON", q->path,
-                         (unsigned long long)q->lines + 1);
-    }
-    rc = quarantine_sound(q, obj, line, bytes, e);
-    if (rc == RC_OK) {
-        rc = json_bytes_get(obj, q->path, "source", &text[0], &n, e);
-    }
-    if (rc == RC_OK) {
-        rc = json_bytes_get(obj, q->path, "detail", &text[1], &n, e);
-    }
-    if (rc == RC_OK && (json_object_get(obj, "class") || json_object_get(obj, "class_hex"))) {
-        rc = json_bytes_get(obj, q->path, "class", &text[2], &n, e);
-    }
-    if (rc == RC_OK) {
-        rc = json_get_string(obj, q->path, "reason", &reason, e);
-    }
-    if (rc == RC_OK) {
-        rc = json_get_int(obj, q->path, "bytes", &size, e);
-    }
-    out->source = text[0];
-    out->detail = text[1];
-    out->cls = text[2];
-    out->bytes = (uint64_t)size;
-    out->has_key = hex != NULL && hash_key_parse(hex, &out->key, NULL) == RC_OK;
-    out->reason = rc == RC_OK ? mem_strdup(reason) : NULL;
-    if (rc == RC_OK && out->reason == NULL) {
-        rc = mem_raise(e, "a reason", 0);
-    }
-    if (rc != RC_OK) {
-        quarantine_free_entry(out);
-    }
-    json_decref(obj);
-    return rc;
-}
-
 static enum rc quarantine_learn(struct quarantine *q, const char *line, size_t bytes, bool keep,
                                 struct err *e)
 {
     struct quarantine_entry entry;
     bool fresh = false;
-    enum rc rc = quarantine_parse(q, line, bytes, &entry, e);
+    enum rc rc = quarantine_line_parse(q->path, q->lines + 1, line, bytes, &entry, e);
 
     if (rc != RC_OK) {
         return rc;
@@ -241,7 +119,7 @@ static enum rc quarantine_learn(struct quarantine *q, const char *line, size_t b
     if (rc == RC_OK && keep) {
         q->entries[q->n++] = entry;
     } else {
-        quarantine_free_entry(&entry);
+        quarantine_line_release(&entry);
     }
     return rc;
 }
@@ -338,7 +216,7 @@ void quarantine_close(struct quarantine *q)
         (void)close(q->fd);
     }
     for (uint64_t i = 0; i < q->n; i++) {
-        quarantine_free_entry(&q->entries[i]);
+        quarantine_line_release(&q->entries[i]);
     }
     mem_free(q->by_source);
     mem_free(q->entries);
@@ -400,7 +278,7 @@ enum rc quarantine_add(struct quarantine *q, const struct quarantine_entry *entr
     if (q->fd < 0) {
         return err_raise(e, RC_IO, "cannot write '%s': %s", q->path, strerror(errno));
     }
-    rc = quarantine_text(entry, &line, e);
+    rc = quarantine_line_write(entry, &line, e);
     if (rc == RC_OK) {
         rc = quarantine_write(q, line, e);
     }
@@ -481,7 +359,7 @@ enum rc quarantine_keep(struct quarantine *q, const bool *dropped, struct err *e
         if (i < q->n && dropped[i]) {
             continue;
         }
-        rc = quarantine_text(&now->entries[i], &line, e);
+        rc = quarantine_line_write(&now->entries[i], &line, e);
         if (rc == RC_OK) {
             rc = quarantine_append(&text, &bytes, line, e);
         }

@@ -208,6 +208,7 @@ static enum rc inspect_corpus(struct inspect *v, struct err *e)
         (rc = inspect_count(v->facts, "images", corpus_images(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "occurrences", corpus_occurrences(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "forgotten", corpus_forgotten(c), e)) == RC_OK &&
+        (rc = inspect_count(v->facts, "checked_by_header", corpus_header_images(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "shards", (uint64_t)corpus_shards(c), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "bytes", bytes, e)) == RC_OK &&
         (rc = inspect_set(v->facts, "labeled", json_boolean(corpus_labeled(c)), e)) == RC_OK &&
@@ -332,6 +333,7 @@ static enum rc inspect_labels(struct inspect *v, struct err *e)
     }
     if ((rc = inspect_set(v->facts, "kind", json_string("labels"), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "labels", labels, e)) == RC_OK &&
+        (rc = inspect_count(v->facts, "bad", label_store_bad(s), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "shards", (uint64_t)label_store_shards(s), e)) == RC_OK &&
         (rc = inspect_count(v->facts, "bytes", bytes, e)) == RC_OK &&
         (rc = inspect_count(v->facts, "classes", (uint64_t)l->n_classes, e)) == RC_OK &&

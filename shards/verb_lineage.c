@@ -73,7 +73,10 @@ static void lineage_print_corpus(const json_t *o)
 static void lineage_print_label(const json_t *o)
 {
     printf("label      %s: ", lineage_text(o, "store"));
-    if (json_is_true(json_object_get(o, "empty"))) {
+    if (json_object_get(o, "bad") != NULL) {
+        printf("none, it cannot be decoded: %s (%s)\n", lineage_text(o, "bad"),
+               lineage_text(o, "detail"));
+    } else if (json_is_true(json_object_get(o, "empty"))) {
         printf("none, it was forgotten before\n");
     } else {
         printf("%s, %.4f\n", lineage_text(o, "class"),

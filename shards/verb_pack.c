@@ -9,7 +9,8 @@
 
 struct pack_options {
     char *out, *classes, *match, *forbid;
-    bool unlabeled, full_sources, retry, check, json;
+    bool unlabeled, full_sources, retry, json;
+    int check;
     double watchdog;
     int64_t skip, first, skip_per_class, limit_per_class, shard_bytes, threads, forbid_radius, seed;
 };
@@ -30,7 +31,7 @@ static const struct opt pack_opts[] = {
     {"seed", OPT_INT, AT(seed), "-1", -1, 1e15, NULL, "N", "count within each class in an order drawn by N, not in source order (-1)"},
     {"shard_bytes", OPT_SIZE, AT(shard_bytes), "1G", 1, 0x1p40, NULL, "BYTES", "of images in a shard"},
     {"retry", OPT_BOOL, AT(retry), "false", 0, 0, NULL, NULL, "try what the quarantine ledger lists, and that alone; needs no source"},
-    {"check", OPT_BOOL, AT(check), "true", 0, 0, NULL, NULL, "decode every new image, so that a bad one is found now"},
+    {"check", OPT_ENUM, AT(check), "decode", 0, 0, "decode,header", "HOW", "decode every new image, so that a bad one is found now; or read its header alone, many times faster: label finds the bad ones (--unlabeled)"},
     {"forbid", OPT_STR, AT(forbid), NULL, 0, 0, NULL, "CORPUS,...", "evaluation sets: images that are theirs or look alike are forgotten and listed with distances"},
     {"forbid_radius", OPT_INT, AT(forbid_radius), "6", 0, 16, NULL, "BITS", "of the 64-bit perceptual hashes that may differ"},
     {"threads", OPT_INT, AT(threads), "0", 0, 64, NULL, "N", "that decode; 0: the cores of this process"},
@@ -55,13 +56,19 @@ static const struct opt_usage pack_usage = {
                    "the same size and time are not even opened. What cannot be decoded goes\n"
                    "to CORPUS/quarantine.jsonl with the reason.\n"
                    "\n"
+                   "With --check header images are told by content and their size is read, but\n"
+                   "they are not decoded: one that cannot be is found by label, which lists it\n"
+                   "beside the labels and goes on. Such a corpus has no perceptual hashes:\n"
+                   "dedupe and --forbid decode it when they come to need them. Images that are\n"
+                   "packed already are not looked at again by a later run that decodes.\n"
+                   "\n"
                    "skip, first and the limits per class count candidates in source order,\n"
                    "so one source can be split into parts that do not overlap. With a seed the\n"
                    "limits per class count in an order drawn by it: the same seed gives parts\n"
                    "that do not overlap, another seed others.",
     .examples =
         "preceptor pack --out data/train photos/train\n"
-        "preceptor pack --out dump --unlabeled /data/dump/*.tar\n"
+        "preceptor pack --out dump --unlabeled --check header /data/dump/*.tar\n"
         "preceptor pack --out few --first 50000 --limit-per-class 50 images.idx labels.idx\n"
         "preceptor pack --out rest --first 50000 --skip-per-class 50 --unlabeled images.idx \\\n"
         "    labels.idx\n"
@@ -71,7 +78,7 @@ static enum rc pack_print_json(const struct pack_options *o, const struct pack_r
                                struct err *e)
 {
     json_t *root = json_pack(
-        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f,s:I,s:I}",
+        "{s:s,s:I,s:I,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:f,s:f,s:I,s:I,s:I}",
         "corpus", o->out, "images", (json_int_t)r->images, "bytes", (json_int_t)r->bytes, "shards",
         r->shards, "classes", r->classes, "seen", (json_int_t)r->seen, "left_out",
         (json_int_t)r->left_out, "unchanged", (json_int_t)r->unchanged, "new", (json_int_t)r->added,
@@ -80,7 +87,7 @@ static enum rc pack_print_json(const struct pack_options *o, const struct pack_r
         (json_int_t)r->quarantined, "recovered", (json_int_t)r->recovered, "in_quarantine",
         (json_int_t)r->in_quarantine, "new_shards", r->new_shards, "seconds", r->seconds,
         "images_per_second", (double)r->added / r->seconds, "forbidden", (json_int_t)r->forbidden,
-        "forbidden_now", (json_int_t)r->forbidden_now);
+        "forbidden_now", (json_int_t)r->forbidden_now, "unchecked", (json_int_t)r->header_images);
     enum rc rc = RC_OK;
 
     if (root == NULL) {
@@ -135,6 +142,11 @@ static void pack_print(const struct pack_options *o, const struct pack_result *r
     if (r->recovered > 0) {
         printf("recovered  %llu from quarantine\n", (unsigned long long)r->recovered);
     }
+    if (r->header_images > 0) {
+        printf("unchecked  %llu images were packed by their headers: label finds those that do not "
+               "decode\n",
+               (unsigned long long)r->header_images);
+    }
     if (r->in_quarantine > 0) {
         printf("quarantine %llu new, %llu in %s/quarantine.jsonl\n",
                (unsigned long long)r->quarantined, (unsigned long long)r->in_quarantine, o->out);
@@ -177,7 +189,7 @@ static enum rc pack_all(const struct pack_options *o, const char *const *sources
                                        .seed = o->seed,
                                        .shard_bytes = o->shard_bytes,
                                        .retry = o->retry,
-                                       .check = o->check,
+                                       .check = (enum pack_check)o->check,
                                        .forbid = o->forbid,
                                        .forbid_radius = (int)o->forbid_radius,
                                        .threads = (int)o->threads,

@@ -8,7 +8,6 @@
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
 #include "shards/guard.h"
-#include "shards/label_store.h"
 #include "shards/manifest.h"
 #include "shards/near_hashes.h"
 #include "shards/quarantine.h"
@@ -80,8 +79,8 @@ enum rc verify_fault(struct verify *v, enum rc rc, struct err *e)
     return RC_OK;
 }
 
-static enum rc verify_say(struct verify *v, const char *where, uint64_t at, const char *what,
-                          struct err *e)
+enum rc verify_say(struct verify *v, const char *where, uint64_t at, const char *what,
+                   struct err *e)
 {
     (void)err_raise(e, RC_CORRUPT, "'%s' is damaged: record %llu: %s", where,
                     (unsigned long long)at, what);
@@ -99,14 +98,14 @@ enum rc verify_step(struct verify *v, struct err *e)
 }
 
 /* Which shard is the i-th to look at, of n. */
-static int verify_pick(const struct verify *v, int i, int n)
+int verify_pick(const struct verify *v, int i, int n)
 {
     int64_t sample = v->config->sample;
 
     return sample <= 0 || sample >= n ? i : (int)(i * (int64_t)n / sample);
 }
 
-static int verify_picks(const struct verify *v, int n)
+int verify_picks(const struct verify *v, int n)
 {
     return v->config->sample > 0 && v->config->sample < n ? (int)v->config->sample : n;
 }
@@ -207,14 +206,14 @@ static enum rc verify_later(struct verify *v, const struct corpus *c, struct err
     return rc;
 }
 
-static enum rc verify_ledger(struct verify *v, const char *path, struct err *e)
+enum rc verify_ledger(struct verify *v, const char *path, struct err *e)
 {
     struct quarantine *q = NULL;
     enum rc rc = quarantine_open(path, QUARANTINE_READ, &q, e);
 
     if (rc == RC_OK && quarantine_torn(q)) {
         rc = err_raise(e, RC_CORRUPT,
-                       "'%s/quarantine.jsonl': the last line is torn, as a killed pack "
+                       "'%s/quarantine.jsonl': the last line is torn, as a killed run "
                        "leaves it: the next one mends it",
                        path);
     }
@@ -258,72 +257,6 @@ static enum rc verify_corpus(struct verify *v, struct err *e)
         rc = verify_ledger(v, v->config->path, e);
     }
     corpus_close(c);
-    return rc;
-}
-
-/* ---- labels ------------------------------------------------------------------------------------ */
-
-static const char *verify_label_flaw(const struct label *l, const struct key128 *last,
-                                     int n_classes)
-{
-    if (memcmp(last, &l->key, sizeof l->key) >= 0) {
-        return "keys are out of order";
-    }
-    for (int i = 0; i < l->k; i++) {
-        if (l->cls[i] >= n_classes) {
-            return "a class is out of range";
-        }
-    }
-    return l->confidence >= 0 && l->confidence <= 1 ? NULL : "the confidence is not in [0, 1]";
-}
-
-static enum rc verify_labels_of(struct verify *v, const struct label_store *s, int shard,
-                                struct label_reader *r, struct err *e)
-{
-    struct key128 last = {{0}};
-    enum rc rc = RC_OK;
-
-    for (uint64_t p = 0; p < label_reader_count(r) && rc == RC_OK; p++) {
-        const char *flaw = NULL;
-        struct label l;
-
-        rc = label_reader_at(r, p, &l, e);
-        if (rc == RC_OK) {
-            flaw = verify_label_flaw(&l, &last, label_store_lineage(s)->n_classes);
-            last = l.key;
-        }
-        rc = rc != RC_OK ? verify_fault(v, rc, e) : rc;
-        if (rc == RC_OK && flaw != NULL) {
-            rc = verify_say(v, label_store_shard(s, shard)->name, p, flaw, e);
-        }
-        v->result->records++;
-        rc = rc == RC_OK ? verify_step(v, e) : rc;
-    }
-    return rc;
-}
-
-static enum rc verify_labels(struct verify *v, struct err *e)
-{
-    struct label_store *s = NULL;
-    enum rc rc = label_store_open(v->config->path, &s, e);
-
-    if (rc != RC_OK) {
-        return rc == RC_INVAL || rc == RC_IO ? rc : verify_fault(v, rc, e);
-    }
-    v->result->shards = label_store_shards(s);
-    progress_begin(&v->progress, "verify", "labels", 0, 0);
-    rc = verify_manifest(v, label_store_path(s), "/labels.json", "labels", e);
-    for (int i = 0; i < verify_picks(v, label_store_shards(s)) && rc == RC_OK; i++) {
-        int shard = verify_pick(v, i, label_store_shards(s));
-        struct label_reader *r = NULL;
-
-        rc = label_reader_open(s, shard, false, &r, e);
-        rc = rc == RC_OK ? verify_labels_of(v, s, shard, r, e) : verify_fault(v, rc, e);
-        label_reader_close(r);
-        v->result->verified++;
-        v->result->bytes += label_store_shard(s, shard)->bytes;
-    }
-    label_store_close(s);
     return rc;
 }
 

@@ -1,5 +1,5 @@
-/** Inside verify: verify.c looks at stores, verify_twice.c for keys in two shards, verify_run.c at the
- * folder of a training run. */
+/** Inside verify: verify.c looks at corpora and selections, verify_labels.c at label stores,
+ * verify_twice.c for keys in two shards, verify_run.c at the folder of a training run. */
 #ifndef PRECEPTOR_VERIFY_IMPL_H
 #define PRECEPTOR_VERIFY_IMPL_H
 
@@ -15,6 +15,16 @@ struct verify {
 
 /** A damaged thing is a fault and verifying goes on; another error ends it. */
 NODISCARD enum rc verify_fault(struct verify *v, enum rc rc, struct err *e);
+/** A fault of record `at` of a store. */
+NODISCARD enum rc verify_say(struct verify *v, const char *where, uint64_t at, const char *what,
+                             struct err *e);
+/** How many of n shards to look at, and which is the i-th of them. */
+int verify_picks(const struct verify *v, int n);
+int verify_pick(const struct verify *v, int i, int n);
+/** dir's quarantine ledger. */
+NODISCARD enum rc verify_ledger(struct verify *v, const char *path, struct err *e);
+/** A label store. */
+NODISCARD enum rc verify_labels(struct verify *v, struct err *e);
 /** Asked to stop? RC_REQUEUE. */
 NODISCARD enum rc verify_step(struct verify *v, struct err *e);
 /** Every bit of dir + name, a manifest. */

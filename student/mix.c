@@ -218,7 +218,8 @@ static enum rc mix_label_shard(struct mix *m, int shard, struct label_reader **o
     return RC_OK;
 }
 
-/* The control of shuffle_labels: another image's label, the same one each time. */
+/* The control of shuffle_labels: another image's label, the same one each time, and never one that says
+ * nothing. */
 static enum rc mix_shuffled(struct mix *m, struct label_reader *reader,
                             const struct feed_item *item, struct label *out, struct err *e)
 {
@@ -226,11 +227,18 @@ static enum rc mix_shuffled(struct mix *m, struct label_reader *reader,
     struct key128 shard = {{0}};
     struct rng r;
     uint64_t shift = 0;
+    enum rc rc = RC_OK;
 
     memcpy(shard.b, &item->shard, sizeof item->shard);
     rng_init(&r, (uint64_t)m->c.train->seed, RNG_SELECT, 0, &shard, 0);
     shift = n > 1 ? 1 + rng_below(&r, (uint32_t)(n - 1)) : 0;
-    return label_reader_at(reader, (item->position + shift) % n, out, e);
+    for (uint64_t i = 0; i < n; i++) {
+        rc = label_reader_at(reader, (item->position + shift + i) % n, out, e);
+        if (rc != RC_OK || out->confidence > 0) {
+            break;
+        }
+    }
+    return rc;
 }
 
 static enum rc mix_pseudo_label(struct mix *m, const struct feed_item *item, float *target,

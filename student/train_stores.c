@@ -95,6 +95,14 @@ static enum rc train_stores_open_unlabeled(const struct train_config *c, struct 
     if (rc == RC_OK) {
         rc = train_stores_check_labels(s, e);
     }
+    if (rc == RC_OK && c->selection == NULL && label_store_bad(s->labels) > 0) {
+        rc = err_raise(e, RC_INVAL,
+                       "%llu images of '%s' could not be decoded when '%s' was made, and have no "
+                       "label: give --selection, made by preceptor select --min-confidence 0, "
+                       "which leaves them out",
+                       (unsigned long long)label_store_bad(s->labels), c->unlabeled,
+                       label_store_path(s->labels));
+    }
     if (rc == RC_OK && c->selection != NULL) {
         rc = selection_open(c->selection, &s->selection, e);
         if (rc == RC_OK) {

@@ -181,29 +181,39 @@ static enum rc sample_source(void *ctx, struct feed_item *item, float *target, b
 
 /* ---- of a corpus ----------------------------------------------------------------------------- */
 
-static int calibrate_rows(const struct feed_batch *b)
+/* The images of a batch that could be decoded, one after the other in rows; how many. */
+static int calibrate_rows(const struct feed_batch *b, size_t row_bytes, uint8_t *rows)
 {
     int n = 0;
 
-    while (n < b->n && !b->items[n].padding) {
-        n++;
+    for (int i = 0; i < b->n && !b->items[i].padding; i++) {
+        if (b->items[i].why == IMAGE_OK) {
+            memcpy(rows + (size_t)n++ * row_bytes, b->pixels + (size_t)i * row_bytes, row_bytes);
+        }
     }
     return n;
 }
 
-static enum rc calibrate_all(struct calibrate *c, struct feed *feed, int *images, struct err *e)
+static enum rc calibrate_all(struct calibrate *c, const struct image_eval *eval, struct feed *feed,
+                             int *images, struct err *e)
 {
+    const size_t row = (size_t)eval->size * (size_t)eval->size * (size_t)eval->channels;
+    uint8_t *rows = mem_aligned(CALIBRATE_BATCH * row);
     struct feed_batch b;
     bool more = true;
-    enum rc rc = RC_OK;
+    enum rc rc = rows != NULL ? RC_OK : mem_raise(e, "pixels", CALIBRATE_BATCH * row);
 
+    if (rc == RC_OK) {
+        memset(rows, 0, CALIBRATE_BATCH * row);
+    }
     while (rc == RC_OK && (rc = feed_next(feed, &b, &more, e)) == RC_OK && more) {
-        const int n = calibrate_rows(&b);
+        const int n = calibrate_rows(&b, row, rows);
 
-        rc = calibrate_add(c, b.pixels, n, e);
+        rc = n > 0 ? calibrate_add(c, rows, n, e) : RC_OK;
         *images += n;
         feed_return(feed, &b);
     }
+    mem_free(rows);
     return rc;
 }
 
@@ -217,6 +227,7 @@ enum rc calibrate_corpus(const struct teacher *t, struct device *dev, struct cor
                              .eval = rule->eval,
                              .batch = CALIBRATE_BATCH,
                              .threads = decoders,
+                             .skip_bad = true,
                              .source = sample_source,
                              .ctx = &f};
     struct calibrate *c = NULL;
@@ -231,7 +242,7 @@ enum rc calibrate_corpus(const struct teacher *t, struct device *dev, struct cor
     }
     if (rc == RC_OK) {
         feed_pause(feed, true);
-        rc = calibrate_all(c, feed, &images, e);
+        rc = calibrate_all(c, &rule->eval, feed, &images, e);
     }
     if (rc == RC_OK && images == 0) {
         rc = err_raise(e, RC_INVAL,

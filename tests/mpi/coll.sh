@@ -19,6 +19,7 @@ on_ranks() {
 for n in 1 2 3; do
     on_ranks "$n" common/coll/test_coll
     on_ranks "$n" labeler/test_work
+    on_ranks "$n" labeler/test_undecoded
     on_ranks "$n" labeler/test_label_run
     grep -ao "labels [0-9a-f]\{64\}" "$WORK/out" >"$WORK/labels-$n" || fail "no digest of labels on $n ranks"
 done

@@ -21,7 +21,6 @@ static enum rc pack(const char *root, struct pack_config *c, const char *out, st
         list[i] = help_path(paths[i], root, c->sources[i]);
     }
     err_clear(e);
-    c->check = true;
     c->threads = 2;
     c->out = help_path(corpus, root, out);
     const char *const *given = c->sources;
