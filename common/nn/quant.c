@@ -228,7 +228,7 @@ enum rc quant_watch_see(void *watch, const char *name, const float *values, size
 static float best_top(const struct histogram *h)
 {
     const double width = (double)h->span / BINS;
-    double above = 0, first = 0, second = 0, below = 0, least = INFINITY, best = 0;
+    double above = 0, first = 0, second = 0, below = 0, least = HUGE_VAL, best = 0;
 
     for (int i = 0; i < BINS; i++) {
         below += (double)h->count[i];
