@@ -7,14 +7,16 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
+#include "shards/known_sum.h"
 #include "shards/lmdb_file.h"
 
 enum { KNOWN_IMAGES, KNOWN_OCCURRENCES, KNOWN_FILES, KNOWN_META, KNOWN_TABLES };
 static const char *const known_tables[KNOWN_TABLES] = {"images", "occurrences", "files", "meta"};
-static const char known_name[] = "known.lmdb";
 
 struct known {
     struct lmdb_file *file;
+    const struct corpus *corpus;
+    bool changed; /* and known.sha256 is gone */
 };
 
 /* What the tables cover; the digest of the last shard tells another corpus from a grown one. */
@@ -128,6 +130,13 @@ enum rc known_commit(struct known *k, const struct corpus *c, struct err *e)
     enum rc rc = RC_OK;
 
     known_cover_of(c, (uint32_t)c->n_shards, (uint32_t)c->n_extra_files, &cover);
+    if (!k->changed) {
+        rc = known_sum_drop(c->path, e);
+        k->changed = rc == RC_OK;
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
     rc = lmdb_file_replace(k->file, KNOWN_META, "cover", 5, &cover, sizeof cover, e);
     return rc == RC_OK ? lmdb_file_commit(k->file, e) : rc;
 }
@@ -232,10 +241,17 @@ static enum rc known_update(struct known *k, struct corpus *c, const struct know
     return rc == RC_OK ? known_commit(k, c, e) : rc;
 }
 
+/* The file at path is of no use. */
+static enum rc known_forget(const char *dir, const char *path, struct err *e)
+{
+    (void)unlink(path);
+    return known_sum_drop(dir, e);
+}
+
 enum rc known_open(struct corpus *c, struct known **out, struct err *e)
 {
     struct known *k = mem_calloc(1, sizeof *k);
-    char *path = fs_join(c->path, known_name);
+    char *path = fs_join(c->path, KNOWN_NAME);
     struct known_cover cover;
     struct err why = {0};
     bool usable = false;
@@ -245,11 +261,22 @@ enum rc known_open(struct corpus *c, struct known **out, struct err *e)
         rc = mem_raise(e, "what a corpus knows", sizeof *k);
         goto out;
     }
-    rc = known_try(k, path, c, &cover, &usable, &why);
+    k->corpus = c;
+    rc = known_sum_check(c->path, &why);
+    if (rc == RC_CORRUPT) {
+        log_warn("shards", "%s: making it again", why.msg);
+        err_clear(&why);
+        rc = known_forget(c->path, path, &why);
+    }
+    if (rc == RC_OK) {
+        rc = known_try(k, path, c, &cover, &usable, &why);
+    }
     if (rc == RC_OK && !usable) {
         lmdb_file_close(k->file);
         k->file = NULL;
-        (void)unlink(path);
+        rc = known_forget(c->path, path, &why);
+    }
+    if (rc == RC_OK && k->file == NULL) {
         rc = known_try(k, path, c, &cover, &usable, &why);
     }
     if (rc != RC_OK || !usable) {
@@ -270,8 +297,13 @@ out:
 
 void known_close(struct known *k)
 {
+    struct err why = {0};
+
     if (k != NULL) {
         lmdb_file_close(k->file);
+        if (k->changed && known_sum_write(k->corpus->path, &why) != RC_OK) {
+            log_debug("shards", "known.lmdb stays without a digest: %s", why.msg);
+        }
         mem_free(k);
     }
 }

@@ -38,7 +38,8 @@ void known_note_of(const char *path, const struct known_file *file, struct known
 /** Open or make c's known.lmdb and bring it up to the shards that the manifest lists. Reads whole
  * shards where it has to start anew. RC_IO, RC_CORRUPT (a shard), RC_NOMEM. */
 NODISCARD enum rc known_open(struct corpus *c, struct known **out, struct err *e);
-/** What was not committed is forgotten. NULL is fine. */
+/** What was not committed is forgotten; the digest of what was is written (known_sum.h). c must live.
+ * NULL is fine. */
 void known_close(struct known *k);
 
 NODISCARD enum rc known_find_image(struct known *k, const struct key128 *key, bool *found,

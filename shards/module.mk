@@ -1,5 +1,5 @@
 # Images: stores, packing.
-shards_SRC  := class_list.c corpus.c corpus_extra.c corpus_facts.c corpus_forgotten.c corpus_writer.c json_bytes.c known.c lmdb_file.c \
+shards_SRC  := class_list.c corpus.c corpus_extra.c corpus_facts.c corpus_forgotten.c corpus_writer.c json_bytes.c known.c known_sum.c lmdb_file.c \
                lmdb_check.c lmdb_seal.c manifest.c map_guard.c dedupe.c flat_file.c forget.c forgotten.c near_hashes.c near_index.c verb_dedupe.c verb_forget.c pack.c pack_classes.c pack_pool.c pack_retry.c pack_take.c \
                pending.c quarantine.c quarantine_line.c shard_reader.c shard_record.c shard_writer.c source.c source_archive.c \
                source_dir.c source_idx.c source_list.c unpack.c verb_inspect.c verb_pack.c verb_verify.c verify.c

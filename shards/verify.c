@@ -8,6 +8,8 @@
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
 #include "shards/guard.h"
+#include "shards/known_sum.h"
+#include "shards/lmdb_check_impl.h"
 #include "shards/manifest.h"
 #include "shards/near_hashes.h"
 #include "shards/quarantine.h"
@@ -221,6 +223,19 @@ enum rc verify_ledger(struct verify *v, const char *path, struct err *e)
     return verify_fault(v, rc, e);
 }
 
+/* What pack goes by. Without a digest, after a pack was killed, its structure. */
+static enum rc verify_known(struct verify *v, const char *dir, struct err *e)
+{
+    char *path = fs_join(dir, KNOWN_NAME);
+    enum rc rc = path != NULL ? known_sum_check(dir, e) : mem_raise(e, "a path", strlen(dir));
+
+    if (rc == RC_OK && fs_exists(path)) {
+        rc = lmdb_check_pages(path, e);
+    }
+    mem_free(path);
+    return verify_fault(v, rc, e);
+}
+
 static enum rc verify_corpus(struct verify *v, struct err *e)
 {
     struct corpus *c = NULL;
@@ -255,6 +270,9 @@ static enum rc verify_corpus(struct verify *v, struct err *e)
     }
     if (rc == RC_OK) {
         rc = verify_ledger(v, v->config->path, e);
+    }
+    if (rc == RC_OK) {
+        rc = verify_known(v, v->config->path, e);
     }
     corpus_close(c);
     return rc;

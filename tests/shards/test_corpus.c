@@ -1,8 +1,11 @@
 #include "tests/shards/help.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include "common/base/rng.h"
 #include "shards/corpus.h"
+#include "shards/known_sum.h"
 
 static struct corpus *open_corpus(const char *path)
 {
@@ -235,6 +238,45 @@ static void a_lost_cache_is_made_again(void **state)
     corpus_writer_close(w);
 }
 
+static void a_cache_with_a_flipped_bit_is_made_again(void **state)
+{
+    static const struct key128 key;
+    char path[512];
+    struct rng rng;
+    struct stat st;
+    struct err e = {0};
+
+    help_corpus(*state, 50, 2, 1000);
+    (void)help_path(path, *state, "known.lmdb");
+    rng_init(&rng, 6, RNG_TEST, 0, &key, 0);
+    for (int i = 0; i < 50; i++) {
+        int fd = open(path, O_RDWR);
+        off_t at = 0;
+        struct corpus_writer *w = NULL;
+        struct corpus_writer_stats stats;
+        unsigned char byte = 0;
+
+        assert_true(fd >= 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        at = (off_t)rng_below(&rng, (uint32_t)st.st_size);
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= (unsigned char)(1u << rng_below(&rng, 8));
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        (void)close(fd);
+        w = help_writer(*state, 2, 1000);
+        for (unsigned k = 0; k < 50; k += 7) {
+            assert_int_equal(help_add(w, k, (int)k % 2, "s/x"), CORPUS_DUPLICATE);
+        }
+        corpus_writer_stats(w, &stats);
+        assert_int_equal(stats.images, 0);
+        corpus_writer_close(w); /* nothing was flushed */
+        assert_ok(known_sum_check(*state, &e), e);
+    }
+    help_write(*state, "known.sha256", "rubbish", 7);
+    assert_int_equal(known_sum_check(*state, &e), RC_CORRUPT);
+    assert_says(e, "/known.lmdb' is not what was written, by '");
+}
+
 static void what_was_not_flushed_is_not_there(void **state)
 {
     struct corpus_writer *w = help_writer(*state, 2, 0);
@@ -401,6 +443,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_duplicate_of_a_sealed_image_joins_its_occurrences,
                                         help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_lost_cache_is_made_again, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(a_cache_with_a_flipped_bit_is_made_again, help_setup,
+                                        help_teardown),
         cmocka_unit_test_setup_teardown(what_was_not_flushed_is_not_there, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(another_class_list_is_refused_with_the_difference,

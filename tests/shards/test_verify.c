@@ -109,6 +109,8 @@ static void every_flip_in_a_corpus_is_found(void **state)
     find_flips(*state, *state, "corpus.json");
     find_flips(*state, *state, "occurrences-000000.jsonl");
     find_flips(*state, *state, "quarantine.jsonl");
+    find_flips(*state, *state, "known.lmdb");
+    find_flips(*state, *state, "known.sha256");
 }
 
 /* Enter a guard's claim with a list of one line; the list's name. */
