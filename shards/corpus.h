@@ -50,8 +50,9 @@ bool corpus_labeled(const struct corpus *c);
 /** Class names in class order; 0 for an unlabeled corpus. */
 int corpus_classes(const struct corpus *c);
 const char *corpus_class(const struct corpus *c, int i);
-/** Occurrences of a class, later ones included. */
-uint64_t corpus_class_occurrences(const struct corpus *c, int i);
+/** Occurrences of each class, later ones included and forgotten images not: reads the shards that have
+ * any. counts (corpus_classes). RC_CORRUPT, RC_IO, RC_NOMEM. */
+NODISCARD enum rc corpus_class_counts(struct corpus *c, uint64_t *counts, struct err *e);
 /** class_list_digest of the class names. */
 void corpus_class_digest(const struct corpus *c, struct digest *out);
 /** SHA-256 over the digests of the shards in order, then those of the files of later occurrences in

@@ -51,11 +51,6 @@ const char *corpus_class(const struct corpus *c, int i)
     return c->classes.names[i];
 }
 
-uint64_t corpus_class_occurrences(const struct corpus *c, int i)
-{
-    return c->per_class[i];
-}
-
 void corpus_class_digest(const struct corpus *c, struct digest *out)
 {
     *out = c->class_digest;

@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
+#include "shards/shard_reader.h"
 
 static uint64_t corpus_live_occurrences(const struct corpus *c, const struct forgotten_entry *t)
 {
@@ -56,6 +57,44 @@ uint64_t corpus_forgotten(const struct corpus *c)
 uint64_t corpus_shard_forgotten(const struct corpus *c, int i)
 {
     return c->gone_first != NULL ? c->gone_first[i + 1] - c->gone_first[i] : 0;
+}
+
+/* Take the forgotten images of a shard from the counts: their records say their classes. */
+static enum rc corpus_uncount(struct corpus *c, int shard, uint64_t *counts, struct err *e)
+{
+    struct shard_reader *r = NULL;
+    enum rc rc = shard_reader_open(c, shard, false, &r, e);
+
+    for (uint64_t i = c->gone_first[shard]; i < c->gone_first[shard + 1] && rc == RC_OK; i++) {
+        struct shard_record rec;
+
+        rc = shard_reader_get(r, c->gone.entries[i].position, &rec, e);
+        for (int k = 0; rc == RC_OK && k < rec.n_occurrences; k++) {
+            const int32_t cls = shard_record_class(&rec, k);
+
+            if (cls < 0 || cls >= c->classes.n || counts[cls] == 0) {
+                rc = err_raise(e, RC_CORRUPT, "'%s' counts fewer images of a class than it has",
+                               c->path);
+            } else {
+                counts[cls]--;
+            }
+        }
+    }
+    shard_reader_close(r);
+    return rc;
+}
+
+enum rc corpus_class_counts(struct corpus *c, uint64_t *counts, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    memcpy(counts, c->per_class, (size_t)c->classes.n * sizeof *counts);
+    for (int i = 0; i < c->n_shards && rc == RC_OK; i++) {
+        if (corpus_shard_forgotten(c, i) > 0) {
+            rc = corpus_uncount(c, i, counts, e);
+        }
+    }
+    return rc;
 }
 
 /* The tombstone of an image, or NULL. */

@@ -173,14 +173,17 @@ static enum rc inspect_quarantine(struct inspect *v, struct err *e)
     return rc;
 }
 
-static enum rc inspect_classes(struct inspect *v, const struct corpus *c, struct err *e)
+static enum rc inspect_classes(struct inspect *v, struct corpus *c, struct err *e)
 {
     json_t *classes = json_object();
-    enum rc rc = RC_OK;
+    uint64_t *counts = mem_calloc((size_t)corpus_classes(c) + 1, sizeof *counts);
+    enum rc rc =
+        counts != NULL ? corpus_class_counts(c, counts, e) : mem_raise(e, "counts of classes", 0);
 
     for (int i = 0; i < corpus_classes(c) && rc == RC_OK; i++) {
-        rc = inspect_count(classes, corpus_class(c, i), corpus_class_occurrences(c, i), e);
+        rc = inspect_count(classes, corpus_class(c, i), counts[i], e);
     }
+    mem_free(counts);
     if (rc != RC_OK) {
         json_decref(classes);
         return rc;

@@ -171,10 +171,13 @@ static char *record_says(const struct corpus *c, const struct corpus *eval, cons
     const char *of = json_string_value(json_object_get(claim, "evaluation"));
 
     if (claim != NULL) {
-        return mem_sprintf("'%s' passed that of '%s': within %lld bits, %lld images left out",
+        return mem_sprintf("'%s' passed that of '%s': within %lld bits, %lld images left out%s",
                            corpus_path(c), of != NULL ? of : "an evaluation set",
                            (long long)json_integer_value(json_object_get(claim, "radius")),
-                           (long long)json_integer_value(json_object_get(claim, "removed")));
+                           (long long)json_integer_value(json_object_get(claim, "removed")),
+                           eval != NULL ? ""
+                                        : "; this run has no --eval-data, so nobody knows whether "
+                                          "that is what it is judged on");
     }
     if (eval != NULL) {
         return mem_sprintf("none: nobody looked for images of '%s' in '%s' (pack or select with "
@@ -184,6 +187,26 @@ static char *record_says(const struct corpus *c, const struct corpus *eval, cons
     return mem_sprintf("none: nobody looked for images of an evaluation set in '%s' (pack or "
                        "select with --forbid)",
                        corpus_path(c));
+}
+
+/* What the guard was against: its place and digest, and whether this run is judged on it. */
+static enum rc record_against(json_t *o, const json_t *claim, const struct corpus *eval,
+                              struct err *e)
+{
+    static const char *const kept[] = {"evaluation", "evaluation_hex", "digest", "radius"};
+    json_t *against = claim != NULL ? json_object() : json_null();
+    int failed = against == NULL;
+
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0] && claim != NULL && !failed; i++) {
+        json_t *v = json_object_get(claim, kept[i]);
+
+        failed = v != NULL && json_object_set(against, kept[i], v) != 0;
+    }
+    if (claim != NULL && !failed) {
+        failed = json_object_set_new(against, "is_eval_data", json_boolean(eval != NULL)) != 0;
+    }
+    failed = json_object_set_new(o, "against", against) != 0 || failed;
+    return failed ? mem_raise(e, "the guards of a run", 0) : RC_OK;
 }
 
 static enum rc record_guard(json_t *list, const struct corpus *c, const struct corpus *eval,
@@ -207,6 +230,9 @@ static enum rc record_guard(json_t *list, const struct corpus *c, const struct c
     rc = o != NULL && json_array_append_new(list, o) == 0
              ? json_bytes_set(o, "store", corpus_path(c), strlen(corpus_path(c)), e)
              : mem_raise(e, "the guards of a run", 0);
+    if (rc == RC_OK) {
+        rc = record_against(o, claim, eval, e);
+    }
     mem_free(says);
     return rc;
 }

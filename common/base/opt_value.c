@@ -233,9 +233,13 @@ void opt_value_expected(const struct opt *o, char *buf, size_t size)
     }
 }
 
-/* The fewest digits that read back as the same number. */
+/* The fewest digits that read back as the same number; of a whole one all (350, not 3.5e+02). */
 static void opt_format_real(double v, bool single, char *buf, size_t size)
 {
+    if (fabs(v) < 1e9 && fmod(v, 1) >= 0 && fmod(v, 1) <= 0) {
+        (void)snprintf(buf, size, "%.0f", v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         double back = 0;
 

@@ -38,6 +38,11 @@ expect an-image-that-is-not-there-is-no-error 0 "" forget "$WORK/list" --data "$
 has again-forgets-nothing-more "$WORK/out" '"named":2,"forgotten":0,"already":2,"unknown":0,"all":2'
 expect a-line-that-is-no-key-is-named 1 "line 1 of '$BAD/text.jpg'" forget "$BAD/text.jpg" --data "$WORK/u"
 
+need forget "$WORK/list" --data "$WORK/c"
+need inspect --json "$WORK/c"
+has classes-count-what-is-left "$WORK/out" '"classes":\{"discs":10,"stripes":12,"tiles":12\}'
+rm "$WORK/c/forgotten.bin"
+
 expect verify-counts-them 0 "" verify "$WORK/u"
 has verify-says-forgotten "$WORK/out" '^forgotten +2 images'
 check no-shard-was-rewritten cmp "$WORK/sum" <(cat "$WORK"/u/images-*.lmdb "$WORK"/c/images-*.lmdb \

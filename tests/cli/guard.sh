@@ -76,6 +76,11 @@ has a-student-without-a-guard-says-so "$WORK/out" "^guard +none: nobody looked .
 need train "${student[@]}" --selection "$WORK/s/guarded.lmdb" --eval-data "$WORK/val-c" --out "$WORK/r2"
 has a-guarded-student-says-what-it-passed "$WORK/out" \
     "^guard +'.*/open' passed that of '.*val-c': within 6 bits, $((copies + 2)) images left out"
+has its-result-names-the-set "$WORK/r2/result.json" '"is_eval_data": true'
+need train "${student[@]}" --selection "$WORK/s/guarded.lmdb" --out "$WORK/r4"
+has a-run-that-evaluates-on-nothing-says-so "$WORK/out" \
+    "^guard +'.*/open' passed that of '.*val-c': .*; this run has no --eval-data"
+has its-result-says-so-too "$WORK/r4/result.json" '"is_eval_data": false'
 has the-record-holds-the-guard "$WORK/r2/stores.json" '"evaluation": ".*val-c"'
 need pack --out "$WORK/val2" "$WORK/train"
 need train "${student[@]}" --selection "$WORK/s/guarded.lmdb" --eval-data "$WORK/val2" --out "$WORK/r3"

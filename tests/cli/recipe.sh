@@ -56,6 +56,7 @@ check run-under-mpirun-says-how grep -q "run starts mpirun itself" "$WORK/err"
 # A dry run of train says what it will take, of every training that the recipe has.
 for r in recipes/*.yaml; do
     expect "$(basename "$r")-has-a-dry-run-of-train" 0 "" train --recipe "$r" --dry-run
+    lacks "$(basename "$r")-has-whole-numbers-in-full" "$WORK/out" '^[a-z_.]+: [0-9.]+e\+'
     trainings=$(grep -cE '^(train|teacher|student):' "$r")
     for line in 'cost +[0-9]+ parameters, [0-9.]+ GFLOP' 'step +[0-9]+ labeled [+] [0-9]+ unlabeled' \
         'run +[0-9]+ steps, [0-9]+ images, [0-9.e+]+ FLOP' 'lr +peak [0-9.]+ .lr scaled with rows' \
