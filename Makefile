@@ -119,7 +119,7 @@ UNITS := $(if $(D),$(TESTS_$(D)),$(ALL_TESTS))
 unit: $(UNITS) ## run unit tests; D=common/image runs one folder's
 	@tests/run-unit $(UNITS)
 
-lint: ## format, layering, header homes, banned functions, headers that compile alone
+lint: ## format, clang (if installed), layering, header homes, banned functions, headers that compile alone
 	@BUILD_DIR=$(B) tests/lint/run
 
 T ?= 60

@@ -164,7 +164,7 @@ static void check_maps(struct device *d, const struct pair *p)
     for (size_t i = 0; i < 4 * sizeof shapes / sizeof shapes[0]; i++) {
         const int *s = shapes[i / 4];
         struct op_desc op = {.u.map = {s[0], s[1], s[2], s[3], DT_F32, (i & 1) != 0, (i & 1) != 0,
-                                       (i & 2) != 0, 1e-5f}};
+                                       (i & 2) != 0, 1e-5f, DT_F32}};
 
         op.u.map.relu = op.u.map.relu || p->backward == OP_RELU_BWD;
         check_pair(d, p, &op);

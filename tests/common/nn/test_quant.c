@@ -109,7 +109,7 @@ static void the_top_has_the_least_squared_error(void **state)
     struct quant *q = NULL;
     struct quant_watch *w = NULL;
     double top = 0;
-    double least = INFINITY;
+    double least = HUGE_VAL;
 
     (void)state;
     draw(v, ROWS, 1);

@@ -1,0 +1,6 @@
+release/common/base/mem.o: common/base/mem.c common/base/mem.h \
+  common/base/err.h
+
+common/base/mem.h:
+
+common/base/err.h:

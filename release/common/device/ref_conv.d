@@ -1,0 +1,11 @@
+release/common/device/ref_conv.o: common/device/ref_conv.c \
+  common/device/ref_impl.h common/device/device_impl.h \
+  common/device/device.h common/base/err.h
+
+common/device/ref_impl.h:
+
+common/device/device_impl.h:
+
+common/device/device.h:
+
+common/base/err.h:

@@ -1,0 +1,36 @@
+release/labeler/select_cut.o: labeler/select_cut.c common/base/mem.h \
+  common/base/err.h labeler/select_cut_impl.h labeler/select_impl.h \
+  labeler/select.h labeler/select_leave.h shards/corpus.h \
+  common/base/hash.h common/base/json.h shards/class_list.h \
+  shards/shard_reader.h shards/shard_record.h shards/guard.h \
+  shards/label_store.h shards/selection.h
+
+common/base/mem.h:
+
+common/base/err.h:
+
+labeler/select_cut_impl.h:
+
+labeler/select_impl.h:
+
+labeler/select.h:
+
+labeler/select_leave.h:
+
+shards/corpus.h:
+
+common/base/hash.h:
+
+common/base/json.h:
+
+shards/class_list.h:
+
+shards/shard_reader.h:
+
+shards/shard_record.h:
+
+shards/guard.h:
+
+shards/label_store.h:
+
+shards/selection.h:

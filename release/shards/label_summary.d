@@ -1,0 +1,29 @@
+release/shards/label_summary.o: shards/label_summary.c common/base/fs.h \
+  common/base/err.h common/base/mem.h shards/label_store_impl.h \
+  shards/label_record_impl.h common/base/json.h common/base/hash.h \
+  shards/label_store.h shards/corpus.h shards/class_list.h \
+  shards/shard_reader.h shards/shard_record.h
+
+common/base/fs.h:
+
+common/base/err.h:
+
+common/base/mem.h:
+
+shards/label_store_impl.h:
+
+shards/label_record_impl.h:
+
+common/base/json.h:
+
+common/base/hash.h:
+
+shards/label_store.h:
+
+shards/corpus.h:
+
+shards/class_list.h:
+
+shards/shard_reader.h:
+
+shards/shard_record.h:
