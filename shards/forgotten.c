@@ -23,6 +23,9 @@ static bool forgotten_sane(const struct forgotten *f)
     uint32_t lines = 0;
 
     for (uint32_t i = 0; i < f->reasons_bytes; i++) {
+        if (f->reasons[i] == '\0') { /* the reasons are one string */
+            return false;
+        }
         lines += f->reasons[i] == '\n';
     }
     if (lines != f->n_reasons) {

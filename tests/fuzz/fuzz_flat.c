@@ -51,7 +51,8 @@ static void fuzz_forgotten(void)
     for (uint64_t i = 0; i < f.n; i++) {
         const char *reason = forgotten_reason(&f, f.entries[i].reason, &bytes);
 
-        fuzz_expect(reason >= f.reasons && reason + bytes < f.reasons + f.reasons_bytes);
+        fuzz_expect(reason >= f.reasons && bytes < f.reasons_bytes &&
+                    (size_t)(reason - f.reasons) + bytes < f.reasons_bytes);
         fuzz_sink += bytes + f.entries[i].occurrences;
     }
     forgotten_release(&f);
