@@ -58,8 +58,9 @@ enum rc quant_create(const struct nn_model *m, struct quant **out, struct err *e
     q->tops = mem_calloc(q->n_tops, sizeof *q->tops);
     q->ranges = mem_calloc((size_t)q->n_ranges, sizeof *q->ranges);
     if (q->tops == NULL || q->ranges == NULL) {
+        (void)mem_raise(e, "calibration", (size_t)q->n_ranges * sizeof *q->ranges);
         quant_destroy(q);
-        return mem_raise(e, "calibration", (size_t)q->n_ranges * sizeof *q->ranges);
+        return RC_NOMEM;
     }
     list(q, m);
     *out = q;
