@@ -79,7 +79,14 @@ static enum rc selection_describe(struct selection *s, const char *path, int64_t
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static enum rc selection_totals(struct selection *s, struct err *e)
+/* Whether a shard can have what its totals say: memory is asked for by them. */
+static bool selection_total_sane(const struct selection_total *t, uint64_t bytes)
+{
+    return t->images <= bytes / sizeof(struct selection_entry) && t->copies >= t->images &&
+           t->copies <= t->images * UINT16_MAX;
+}
+
+static enum rc selection_totals(struct selection *s, uint64_t bytes, struct err *e)
 {
     struct lmdb_val v = {NULL, 0};
     bool found = false;
@@ -91,8 +98,14 @@ static enum rc selection_totals(struct selection *s, struct err *e)
         rc = err_raise(e, RC_CORRUPT, "'%s' does not have the totals of its %d shards", s->path,
                        s->info.shards);
     }
-    if (rc == RC_OK) {
-        s->totals = v.data;
+    s->totals = rc == RC_OK ? v.data : NULL;
+    for (int i = 0; i < s->info.shards && rc == RC_OK; i++) {
+        if (!selection_total_sane(&s->totals[i], bytes)) {
+            rc = err_raise(e, RC_CORRUPT,
+                           "'%s' says that shard %d has %llu images in %llu copies: it cannot",
+                           s->path, i, (unsigned long long)s->totals[i].images,
+                           (unsigned long long)s->totals[i].copies);
+        }
     }
     return rc;
 }
@@ -117,7 +130,7 @@ enum rc selection_open(const char *path, struct selection **out, struct err *e)
                             &s->digest, &s->file, e);
     }
     if (rc == RC_OK) {
-        rc = selection_totals(s, e);
+        rc = selection_totals(s, (uint64_t)bytes, e);
     }
     if (rc == RC_OK) {
         *out = s;
