@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
 #include "shards/near_hashes.h"
+#include "shards/pack_memory.h"
 #include "shards/pending.h"
 #include "shards/shard_writer.h"
 
@@ -104,6 +105,7 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
                            struct err *e)
 {
     struct corpus_writer *w = mem_calloc(1, sizeof *w);
+    const uint64_t memory = pack_memory();
     enum rc rc = RC_OK;
 
     if (w == NULL) {
@@ -126,10 +128,10 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
         rc = writer_sweep(w->corpus, e);
     }
     if (rc == RC_OK) {
-        rc = pending_create(config->path, &w->late, e);
+        rc = pending_create(config->path, 0, &w->late, e);
     }
     for (int i = 0; i < w->n_lanes && rc == RC_OK; i++) {
-        rc = pending_create(config->path, &w->lanes[i], e);
+        rc = pending_create(config->path, memory / (uint64_t)w->n_lanes, &w->lanes[i], e);
     }
     if (rc == RC_OK) {
         rc = known_open(w->corpus, &w->known, e);
@@ -429,7 +431,7 @@ enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *im
         }
     }
     if (rc == RC_OK) {
-        rc = pending_add(lane, &image->key, image->data, image->bytes, &index, e);
+        rc = pending_add(lane, &image->key, image->data, image->bytes, image->block, &index, e);
     }
     if (rc != RC_OK) {
         return rc;

@@ -36,6 +36,7 @@ struct corpus_image {
     struct key128 key; /* hash_key of the bytes: the caller has it already */
     const void *data;
     size_t bytes;      /* at most 4 GiB */
+    void **block;      /* the heap block that begins with data: it may be taken (NULL then); or NULL */
     int32_t cls;       /* CORPUS_UNLABELED in an unlabeled corpus */
     const char *source;
     size_t source_bytes;

@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/fs.h"
+#include "common/base/hash_pair.h"
 #include "common/base/mem.h"
 #include "common/base/watch.h"
 #include "shards/json_bytes.h"
@@ -176,7 +177,14 @@ static enum rc pack_image(void *ctx, const struct source_image *image, struct er
     bool has = false;
     enum rc rc = pack_note_source(p, image->container, e);
 
-    hash_key(image->data, image->bytes, &key);
+    if (rc == RC_OK && image->look != NULL && p->config->check == PACK_CHECK_HEADER) {
+        return pack_take_looked(p, image, &texts, e);
+    }
+    if (image->look != NULL) {
+        key = image->look->key;
+    } else {
+        hash_key(image->data, image->bytes, &key);
+    }
     if (rc == RC_OK) {
         rc = corpus_writer_has(p->writer, &key, &has, e);
     }
@@ -198,6 +206,34 @@ static enum rc pack_image(void *ctx, const struct source_image *image, struct er
     j->mtime_ns = image->mtime_ns;
     pack_pool_submit(p->pool, j);
     return RC_OK;
+}
+
+/* On a thread that reads ahead. */
+static void pack_look(void *ctx, int thread, const struct source_seen *seen, int n)
+{
+    const struct pack *p = ctx;
+
+    if (n == 2) {
+        const void *const data[2] = {seen[0].data, seen[1].data};
+        const size_t bytes[2] = {seen[0].bytes, seen[1].bytes};
+        struct key128 keys[2];
+
+        hash_pair_keys(data, bytes, keys);
+        seen[0].look->key = keys[0];
+        seen[1].look->key = keys[1];
+    } else {
+        hash_key(seen->data, seen->bytes, &seen->look->key);
+    }
+    for (int i = 0; i < n; i++) {
+        struct source_look *out = seen[i].look;
+
+        out->why = IMAGE_OK;
+        out->detail[0] = '\0';
+        out->rc = p->config->check == PACK_CHECK_HEADER
+                      ? pack_pool_probe(p->codecs[thread], seen[i].data, seen[i].bytes, &out->why,
+                                        out->detail, sizeof out->detail)
+                      : RC_OK;
+    }
 }
 
 static enum rc pack_bad(void *ctx, const struct source_image *image, const char *reason,
@@ -268,6 +304,9 @@ static enum rc pack_open(struct pack *p, struct err *e)
     if (rc == RC_OK) {
         rc = pack_pool_create(c->threads, &p->pool, e);
     }
+    for (int i = 0; i < pack_pool_threads(c->threads) && rc == RC_OK; i++) {
+        rc = codec_create(&p->codecs[i], e);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -291,7 +330,10 @@ static enum rc pack_walk(struct pack *p, struct err *e)
                                      .want = pack_want,
                                      .image = pack_image,
                                      .bad = pack_bad,
-                                     .done = pack_done};
+                                     .done = pack_done,
+                                     .look = pack_look,
+                                     .ahead =
+                                         p->limited ? 0 : pack_pool_threads(p->config->threads)};
     struct err later = {0};
     enum rc rc = RC_OK;
     enum rc walked = RC_OK;
@@ -424,6 +466,9 @@ enum rc pack_run(const struct pack_config *config, struct pack_result *result, s
     }
     result->seconds = clock_now() - start;
     pack_pool_destroy(p.pool);
+    for (int i = 0; i < PACK_POOL_THREADS; i++) {
+        codec_destroy(p.codecs[i]);
+    }
     pack_retry_destroy(p.retry);
     pack_draw_destroy(p.draw);
     quarantine_close(p.quarantine);

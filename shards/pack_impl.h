@@ -18,6 +18,7 @@ struct pack {
     struct corpus_writer *writer;
     struct quarantine *quarantine;
     struct pack_pool *pool;
+    struct codec *codecs[PACK_POOL_THREADS]; /* of the threads that read ahead */
     struct pack_retry *retry; /* NULL: not a retry */
     struct pack_draw *draw;   /* NULL: limits per class count in source order */
     struct progress progress;
@@ -41,6 +42,9 @@ NODISCARD enum rc pack_take_bad(struct pack *p, const struct quarantine_entry *e
                                 struct err *e);
 /** Put the oldest image of the pool into the corpus or in quarantine, when it is checked. */
 NODISCARD enum rc pack_take_oldest(struct pack *p, struct err *e);
+/** An image that was looked at when it was read, its texts borrowed, behind those in the pool. */
+NODISCARD enum rc pack_take_looked(struct pack *p, const struct source_image *image,
+                                   const struct pack_texts *texts, struct err *e);
 /** All of the pool. RC_INVAL an image without a class in a labeled corpus. */
 NODISCARD enum rc pack_take_all(struct pack *p, struct err *e);
 

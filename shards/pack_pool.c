@@ -23,28 +23,44 @@ struct pack_pool {
     size_t in_flight;                /* bytes */
 };
 
+/* RC_INVAL is a verdict on the image; else what stops all. */
+static enum rc pool_verdict(enum rc rc, const struct err *e, char *detail, size_t room)
+{
+    detail[0] = '\0';
+    if (rc != RC_OK) {
+        size_t n = strnlen(e->msg, room - 1);
+
+        memcpy(detail, e->msg, n);
+        detail[n] = '\0';
+    }
+    return rc == RC_INVAL ? RC_OK : rc;
+}
+
+enum rc pack_pool_probe(struct codec *codec, const void *data, size_t bytes, enum image_reason *why,
+                        char *detail, size_t detail_room)
+{
+    struct err e = {0};
+    int w = 0;
+    int h = 0;
+
+    return pool_verdict(image_probe(codec, data, bytes, &w, &h, why, &e), &e, detail, detail_room);
+}
+
 static void pool_check(struct codec *codec, struct pack_job *j)
 {
     struct image image;
     struct err e = {0};
-    int w = 0;
-    int h = 0;
-    enum rc rc = image_probe(codec, j->data, j->bytes, &w, &h, &j->why, &e);
+    enum rc rc = pack_pool_probe(codec, j->data, j->bytes, &j->why, j->detail, sizeof j->detail);
 
-    if (rc == RC_OK && j->check == PACK_JOB_DECODE) {
+    if (rc == RC_OK && j->why == IMAGE_OK && j->check == PACK_JOB_DECODE) {
         rc = image_decode(codec, j->data, j->bytes, 3, &image, &j->why, &e);
+        if (rc == RC_OK) {
+            rc = phash_image(codec, &image, &j->phash, &e);
+            j->hashed = rc == RC_OK;
+        }
+        rc = pool_verdict(rc, &e, j->detail, sizeof j->detail);
     }
-    if (rc == RC_OK && j->check == PACK_JOB_DECODE) {
-        rc = phash_image(codec, &image, &j->phash, &e);
-        j->hashed = rc == RC_OK;
-    }
-    j->rc = rc == RC_INVAL ? RC_OK : rc;
-    if (rc != RC_OK) {
-        size_t n = strnlen(e.msg, sizeof j->detail - 1);
-
-        memcpy(j->detail, e.msg, n);
-        j->detail[n] = '\0';
-    }
+    j->rc = rc;
 }
 
 static void *pool_worker(void *arg)
@@ -91,15 +107,21 @@ static int pool_cores(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+int pack_pool_threads(int threads)
+{
+    int n = threads > 0 ? threads : pool_cores();
+
+    return n > PACK_POOL_THREADS ? PACK_POOL_THREADS : n;
+}
+
 enum rc pack_pool_create(int threads, struct pack_pool **out, struct err *e)
 {
     struct pack_pool *p = mem_calloc(1, sizeof *p);
-    int n = threads > 0 ? threads : pool_cores();
+    int n = pack_pool_threads(threads);
 
     if (p == NULL) {
         return mem_raise(e, "threads that check images", sizeof *p);
     }
-    n = n > PACK_POOL_THREADS ? PACK_POOL_THREADS : n;
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->work, NULL);
     (void)pthread_cond_init(&p->done, NULL);
@@ -128,7 +150,7 @@ void pack_pool_destroy(struct pack_pool *p)
         (void)pthread_join(p->threads[i], NULL);
     }
     for (int i = 0; i < POOL_JOBS; i++) {
-        mem_free(p->jobs[i].data);
+        mem_free(p->jobs[i].own);
         mem_free(p->jobs[i].text);
     }
     (void)pthread_cond_destroy(&p->done);
@@ -176,12 +198,12 @@ enum rc pack_pool_fill(struct pack_job *j, const void *data, size_t bytes,
     char *at = NULL;
 
     if (bytes > j->room) {
-        unsigned char *more = mem_realloc(j->data, bytes, 1);
+        unsigned char *more = mem_realloc(j->own, bytes, 1);
 
         if (more == NULL) {
             return mem_raise(e, texts->full, bytes);
         }
-        j->data = more;
+        j->own = more;
         j->room = bytes;
     }
     if (text > j->text_room) {
@@ -194,8 +216,9 @@ enum rc pack_pool_fill(struct pack_job *j, const void *data, size_t bytes,
         j->text_room = text;
     }
     if (bytes > 0) {
-        memcpy(j->data, data, bytes);
+        memcpy(j->own, data, bytes);
     }
+    j->data = j->own;
     j->bytes = bytes;
     at = j->text;
     j->texts.stored = pool_text(&at, texts->stored);
@@ -237,8 +260,8 @@ void pack_pool_return(struct pack_pool *p, struct pack_job *j)
     p->first++;
     j->state = POOL_FREE;
     if (j->room > POOL_KEEP) {
-        mem_free(j->data);
-        j->data = NULL;
+        mem_free(j->own);
+        j->own = NULL;
         j->room = 0;
     }
 }

@@ -11,8 +11,9 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/image/image.h"
+#include "shards/source.h"
 
-enum { PACK_POOL_THREADS = 64, PACK_POOL_DETAIL = 160 };
+enum { PACK_POOL_THREADS = 64, PACK_POOL_DETAIL = SOURCE_LOOK_DETAIL };
 
 struct pack_texts {
     const char *stored; /* the source as the corpus shall have it */
@@ -29,7 +30,9 @@ enum pack_job_check {
 
 struct pack_job {
     /* The packer fills: */
-    unsigned char *data; /* pack_pool_fill */
+    const void *data; /* pack_pool_fill: a copy, in own */
+    unsigned char *own;
+    void **block;        /* as source_image has it; NULL in the pool */
     size_t bytes, room;
     struct key128 key;
     enum pack_job_check check;
@@ -49,6 +52,13 @@ struct pack_job {
 };
 
 struct pack_pool;
+
+/** Read the header of an image: why it cannot be one, and a detail of so many bytes. RC_OK, or what
+ * stops all. */
+NODISCARD enum rc pack_pool_probe(struct codec *codec, const void *data, size_t bytes,
+                                  enum image_reason *why, char *detail, size_t detail_room);
+/** threads as given, or the cores this process may use; at most PACK_POOL_THREADS. */
+int pack_pool_threads(int threads);
 
 /** threads: 0 takes the cores this process may use. RC_NOMEM, RC_LIB. */
 NODISCARD enum rc pack_pool_create(int threads, struct pack_pool **out, struct err *e);

@@ -37,6 +37,7 @@ static enum rc take_image(struct pack *p, const struct pack_job *j, struct err *
     const struct corpus_image image = {.key = j->key,
                                        .data = j->data,
                                        .bytes = j->bytes,
+                                       .block = j->block,
                                        .cls = p->config->unlabeled ? CORPUS_UNLABELED : j->cls,
                                        .source = j->texts.stored,
                                        .source_bytes = strlen(j->texts.stored),
@@ -85,11 +86,44 @@ static enum rc take_job(struct pack *p, const struct pack_job *j, struct err *e)
     return rc;
 }
 
+static void take_progress(struct pack *p)
+{
+    struct corpus_writer_stats stats;
+    char detail[96];
+
+    corpus_writer_stats(p->writer, &stats);
+    (void)snprintf(detail, sizeof detail, "%llu new | %llu bad", (unsigned long long)stats.images,
+                   (unsigned long long)p->result->quarantined);
+    progress_update(&p->progress, (int64_t)p->result->seen, detail);
+}
+
+enum rc pack_take_looked(struct pack *p, const struct source_image *image,
+                         const struct pack_texts *texts, struct err *e)
+{
+    const struct source_look *look = image->look;
+    struct pack_job j = {.data = image->data,
+                         .block = image->block,
+                         .bytes = image->bytes,
+                         .key = look->key,
+                         .texts = *texts,
+                         .cls = p->cls,
+                         .file_bytes = image->file_bytes,
+                         .mtime_ns = image->mtime_ns,
+                         .why = look->why,
+                         .rc = look->rc};
+    enum rc rc = pack_take_all(p, e);
+
+    if (rc == RC_OK) {
+        memcpy(j.detail, look->detail, sizeof j.detail);
+        rc = take_job(p, &j, e);
+    }
+    take_progress(p);
+    return rc;
+}
+
 enum rc pack_take_oldest(struct pack *p, struct err *e)
 {
     struct pack_job *j = pack_pool_take(p->pool);
-    struct corpus_writer_stats stats;
-    char detail[96];
     enum rc rc = RC_OK;
 
     if (j == NULL) {
@@ -97,10 +131,7 @@ enum rc pack_take_oldest(struct pack *p, struct err *e)
     }
     rc = take_job(p, j, e);
     pack_pool_return(p->pool, j);
-    corpus_writer_stats(p->writer, &stats);
-    (void)snprintf(detail, sizeof detail, "%llu new | %llu bad", (unsigned long long)stats.images,
-                   (unsigned long long)p->result->quarantined);
-    progress_update(&p->progress, (int64_t)p->result->seen, detail);
+    take_progress(p);
     return rc;
 }
 

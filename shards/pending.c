@@ -22,7 +22,8 @@ struct pending_occurrence {
 struct pending {
     int fd;
     char *dir;
-    unsigned char *buffer; /* the tail of the scratch file that is not written yet */
+    uint64_t memory_room, memory_used; /* bytes of images that are kept in memory */
+    unsigned char *buffer;             /* the tail of the scratch file that is not written yet */
     size_t buffered;
     uint64_t written;
     struct pending_image *images;
@@ -37,7 +38,14 @@ struct pending {
     size_t n_notes, note_room;
 };
 
-enum rc pending_create(const char *dir, struct pending **out, struct err *e)
+static void pending_free_blocks(struct pending *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        mem_free(p->images[i].block);
+    }
+}
+
+enum rc pending_create(const char *dir, uint64_t memory, struct pending **out, struct err *e)
 {
     struct pending *p = mem_calloc(1, sizeof *p);
     char *path = mem_sprintf("%s/images-scratch.tmp.%ld", dir, (long)getpid());
@@ -48,6 +56,7 @@ enum rc pending_create(const char *dir, struct pending **out, struct err *e)
         goto out;
     }
     p->fd = -1;
+    p->memory_room = memory;
     p->dir = mem_strdup(dir);
     p->buffer = mem_aligned(PENDING_BUFFER);
     if (p->dir == NULL || p->buffer == NULL) {
@@ -76,6 +85,7 @@ void pending_destroy(struct pending *p)
     if (p->fd >= 0) {
         (void)close(p->fd);
     }
+    pending_free_blocks(p);
     mem_free(p->notes);
     mem_free(p->text);
     mem_free(p->occurrences);
@@ -93,7 +103,7 @@ uint32_t pending_count(const struct pending *p)
 
 uint64_t pending_bytes(const struct pending *p)
 {
-    return p->written + p->buffered;
+    return p->memory_used + p->written + p->buffered;
 }
 
 void pending_set_hash(struct pending *p, uint32_t index, uint64_t phash)
@@ -155,12 +165,18 @@ static enum rc pending_append(struct pending *p, const void *data, size_t bytes,
     return RC_OK;
 }
 
-enum rc pending_read(struct pending *p, uint32_t index, void *out, struct err *e)
+enum rc pending_read(struct pending *p, uint32_t index, uint64_t from, size_t bytes, void *out,
+                     struct err *e)
 {
     unsigned char *b = out;
-    uint64_t offset = p->images[index].offset;
-    size_t bytes = (size_t)p->images[index].bytes;
-    enum rc rc = pending_drain(p, e);
+    uint64_t offset = p->images[index].offset + from;
+    enum rc rc = RC_OK;
+
+    if (p->images[index].block != NULL) {
+        memcpy(out, (const unsigned char *)p->images[index].block + from, bytes);
+        return RC_OK;
+    }
+    rc = p->buffered > 0 ? pending_drain(p, e) : RC_OK;
 
     while (rc == RC_OK && bytes > 0) {
         ssize_t n = pread(p->fd, b, bytes, (off_t)offset);
@@ -233,17 +249,40 @@ static enum rc pending_grow(struct pending *p, struct err *e)
     return RC_OK;
 }
 
+/* Keep the bytes in memory while there is room: the caller's own block, or a copy. */
+static enum rc pending_keep(struct pending *p, struct pending_image *image, const void *data,
+                            void **block, struct err *e)
+{
+    const size_t bytes = (size_t)image->bytes;
+
+    if (bytes == 0 || bytes > p->memory_room - p->memory_used) {
+        image->offset = p->written + p->buffered;
+        return pending_append(p, data, bytes, e);
+    }
+    if (block != NULL && *block != NULL) {
+        image->block = *block;
+        *block = NULL;
+    } else {
+        image->block = mem_aligned(bytes);
+        if (image->block == NULL) {
+            return mem_raise(e, "images to be sealed", bytes);
+        }
+        memcpy(image->block, data, bytes);
+    }
+    p->memory_used += bytes;
+    return RC_OK;
+}
+
 enum rc pending_add(struct pending *p, const struct key128 *key, const void *data, size_t bytes,
-                    uint32_t *index, struct err *e)
+                    void **block, uint32_t *index, struct err *e)
 {
     struct pending_image image = {.key = *key, .bytes = bytes};
     enum rc rc = pending_grow(p, e);
 
     image.first = PENDING_NONE;
     image.last = PENDING_NONE;
-    image.offset = pending_bytes(p);
     if (rc == RC_OK) {
-        rc = pending_append(p, data, bytes, e);
+        rc = pending_keep(p, &image, data, block, e);
     }
     if (rc != RC_OK) {
         return rc;
@@ -403,13 +442,15 @@ const struct known_note *pending_notes(const struct pending *p, size_t *n)
 static enum rc pending_move(struct pending *p, struct pending *from, uint32_t i, void *data,
                             struct err *e)
 {
-    const struct pending_image *image = &from->images[i];
+    struct pending_image *image = &from->images[i];
+    const void *bytes = image->block != NULL ? image->block : data;
     uint32_t index = 0;
     bool same = false;
-    enum rc rc = pending_read(from, i, data, e);
+    enum rc rc =
+        image->block != NULL ? RC_OK : pending_read(from, i, 0, (size_t)image->bytes, data, e);
 
     if (rc == RC_OK) {
-        rc = pending_add(p, &image->key, data, (size_t)image->bytes, &index, e);
+        rc = pending_add(p, &image->key, bytes, (size_t)image->bytes, &image->block, &index, e);
     }
     for (uint32_t k = image->first; rc == RC_OK && k != PENDING_NONE;
          k = from->occurrences[k].next) {
@@ -448,12 +489,14 @@ enum rc pending_merge(struct pending *p, struct pending *from, struct err *e)
 
 enum rc pending_reset(struct pending *p, struct err *e)
 {
+    pending_free_blocks(p);
     p->n = 0;
     p->n_occurrences = 0;
     p->text_bytes = 0;
     p->n_notes = 0;
     p->buffered = 0;
     p->written = 0;
+    p->memory_used = 0;
     if (p->n_slots > 0) {
         memset(p->slots, 0xff, (size_t)p->n_slots * sizeof *p->slots);
     }

@@ -7,17 +7,17 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "shards/corpus_impl.h"
-#include "shards/lmdb_file.h"
-
-/* LMDB holds what a transaction writes in memory: a shard is sealed in pieces of this size. */
-static const uint64_t SEAL_PIECE = (uint64_t)256 << 20;
+#include "shards/lmdb_bulk.h"
+#include "shards/lmdb_seal_impl.h"
 
 struct shard_writer {
     struct pending *pending;
-    struct lmdb_file *file;
     struct shard_index_entry *index;
     struct shard_occurrence *occurrences; /* of one image */
     uint32_t occurrence_room;
+    unsigned char *head; /* of one record: all but the file's bytes */
+    char *header;        /* JSON */
+    uint32_t at;         /* the image whose record is written */
     uint64_t data_bytes;
     uint64_t n_occurrences;
 };
@@ -44,87 +44,142 @@ static enum rc writer_sources(struct shard_writer *w, uint32_t i, struct err *e)
     return RC_OK;
 }
 
-static enum rc writer_record(struct shard_writer *w, uint32_t i, struct err *e)
-{
-    const struct pending_image *image = pending_at(w->pending, i);
-    const unsigned char key[4] = {(unsigned char)(i >> 24), (unsigned char)(i >> 16),
-                                  (unsigned char)(i >> 8), (unsigned char)i};
-    size_t size = shard_record_size((size_t)image->bytes, image->n_occurrences, image->text_bytes);
-    void *value = NULL;
-    enum rc rc = writer_sources(w, i, e);
+/* ---- what is known before anything is written ---------------------------------------------------- */
 
-    if (rc == RC_OK) {
-        rc = lmdb_file_reserve(w->file, SHARD_TABLE_RECORDS, key, sizeof key, size, &value, e);
-    }
-    if (rc != RC_OK) {
-        return rc;
-    }
-    value = shard_record_write(value, &image->key, (size_t)image->bytes, image->n_occurrences,
-                               image->text_bytes, writer_occurrence, w);
-    w->index[i].key = image->key;
-    w->index[i].cls = w->occurrences[0].cls;
-    w->index[i].n_occurrences = image->n_occurrences;
-    w->data_bytes += image->bytes;
-    w->n_occurrences += image->n_occurrences;
-    return pending_read(w->pending, i, value, e);
-}
-
-static enum rc writer_records(struct shard_writer *w, struct err *e)
+static enum rc writer_index(struct shard_writer *w, struct err *e)
 {
-    uint64_t piece = 0;
+    size_t room = 0;
     enum rc rc = RC_OK;
 
     for (uint32_t i = 0; i < pending_count(w->pending) && rc == RC_OK; i++) {
-        rc = writer_record(w, i, e);
-        piece += pending_at(w->pending, i)->bytes;
-        if (rc == RC_OK && piece >= SEAL_PIECE) {
-            rc = lmdb_file_commit(w->file, e);
-            piece = 0;
+        const struct pending_image *image = pending_at(w->pending, i);
+        size_t head = shard_record_size(0, image->n_occurrences, image->text_bytes);
+
+        rc = writer_sources(w, i, e);
+        if (rc == RC_OK) {
+            w->index[i].key = image->key;
+            w->index[i].cls = w->occurrences[0].cls;
+            w->index[i].n_occurrences = image->n_occurrences;
+            w->data_bytes += image->bytes;
+            w->n_occurrences += image->n_occurrences;
+            room = head > room ? head : room;
+        }
+    }
+    if (rc == RC_OK) {
+        w->head = mem_calloc(room, 1);
+        rc = w->head != NULL ? RC_OK : mem_raise(e, "a record", room);
+    }
+    return rc;
+}
+
+static enum rc writer_header(struct shard_writer *w, struct err *e)
+{
+    json_t *header = json_object();
+    enum rc rc = RC_OK;
+
+    if (json_object_set_new(header, "kind", json_string("images")) != 0 ||
+        json_object_set_new(header, "format", json_integer(CORPUS_FORMAT)) != 0 ||
+        json_object_set_new(header, "images", json_integer(pending_count(w->pending))) != 0 ||
+        json_object_set_new(header, "occurrences", json_integer((json_int_t)w->n_occurrences)) !=
+            0 ||
+        json_object_set_new(header, "image_bytes", json_integer((json_int_t)w->data_bytes)) != 0) {
+        rc = mem_raise(e, "the header of a shard", 0);
+    }
+    if (rc == RC_OK) {
+        w->header = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
+        rc = w->header != NULL ? RC_OK : mem_raise(e, "the header of a shard", 0);
+    }
+    json_decref(header);
+    return rc;
+}
+
+/* ---- tables -------------------------------------------------------------------------------------- */
+
+static enum rc writer_fill_record(void *ctx, struct lmdb_bulk *b, struct err *e)
+{
+    struct shard_writer *w = ctx;
+    const struct pending_image *image = pending_at(w->pending, w->at);
+    uint64_t done = 0;
+    enum rc rc = writer_sources(w, w->at, e);
+
+    if (rc == RC_OK) {
+        const unsigned char *end =
+            shard_record_write(w->head, &image->key, (size_t)image->bytes, image->n_occurrences,
+                               image->text_bytes, writer_occurrence, w);
+
+        rc = lmdb_bulk_copy(b, w->head, (size_t)(end - w->head), e);
+    }
+    while (rc == RC_OK && done < image->bytes) {
+        void *to = NULL;
+        size_t n = 0;
+
+        rc = lmdb_bulk_room(b, (size_t)(image->bytes - done), &to, &n, e);
+        if (rc == RC_OK) {
+            rc = pending_read(w->pending, w->at, done, n, to, e);
+            done += n;
         }
     }
     return rc;
 }
 
-static enum rc writer_meta(struct shard_writer *w, struct err *e)
+static enum rc writer_fill_header(void *ctx, struct lmdb_bulk *b, struct err *e)
 {
-    uint32_t n = pending_count(w->pending);
-    json_t *header = json_object();
-    char *text = NULL;
-    enum rc rc = RC_OK;
+    const struct shard_writer *w = ctx;
 
-    if (json_object_set_new(header, "kind", json_string("images")) != 0 ||
-        json_object_set_new(header, "format", json_integer(CORPUS_FORMAT)) != 0 ||
-        json_object_set_new(header, "images", json_integer(n)) != 0 ||
-        json_object_set_new(header, "occurrences", json_integer((json_int_t)w->n_occurrences)) !=
-            0 ||
-        json_object_set_new(header, "image_bytes", json_integer((json_int_t)w->data_bytes)) != 0) {
-        rc = mem_raise(e, "the header of a shard", 0);
-        goto out;
-    }
-    text = json_dumps(header, JSON_COMPACT | JSON_SORT_KEYS);
-    if (text == NULL) {
-        rc = mem_raise(e, "the header of a shard", 0);
-        goto out;
-    }
-    rc = lmdb_file_put(w->file, SHARD_TABLE_META, "header", 6, text, strlen(text), true, e);
-    if (rc == RC_OK) {
-        rc = lmdb_file_put(w->file, SHARD_TABLE_META, "index", 5, w->index, n * sizeof *w->index,
-                           true, e);
-    }
-out:
-    free(text);
-    json_decref(header);
-    return rc;
+    return lmdb_bulk_copy(b, w->header, strlen(w->header), e);
 }
 
-static enum rc writer_write(struct shard_writer *w, const char *tmp, struct err *e)
+static enum rc writer_fill_index(void *ctx, struct lmdb_bulk *b, struct err *e)
 {
-    enum rc rc = lmdb_file_create(tmp, shard_reader_tables, SHARD_TABLES, &w->file, e);
+    const struct shard_writer *w = ctx;
+
+    return lmdb_bulk_copy(b, w->index, pending_count(w->pending) * sizeof *w->index, e);
+}
+
+static enum rc writer_give(void *ctx, struct lmdb_bulk *b, struct err *e)
+{
+    struct shard_writer *w = ctx;
+    const uint32_t n = pending_count(w->pending);
+    enum rc rc = lmdb_bulk_table(b, shard_reader_tables[SHARD_TABLE_RECORDS], e);
+
+    for (w->at = 0; w->at < n && rc == RC_OK; w->at++) {
+        const struct pending_image *image = pending_at(w->pending, w->at);
+        const unsigned char key[4] = {(unsigned char)(w->at >> 24), (unsigned char)(w->at >> 16),
+                                      (unsigned char)(w->at >> 8), (unsigned char)w->at};
+
+        rc = lmdb_bulk_put(
+            b, key, sizeof key,
+            shard_record_size((size_t)image->bytes, image->n_occurrences, image->text_bytes),
+            writer_fill_record, w, e);
+    }
+    if (rc == RC_OK) {
+        rc = lmdb_bulk_table(b, shard_reader_tables[SHARD_TABLE_META], e);
+    }
+    if (rc == RC_OK) {
+        rc = lmdb_bulk_put(b, "header", 6, strlen(w->header), writer_fill_header, w, e);
+    }
+    return rc == RC_OK ? lmdb_bulk_put(b, "index", 5, n * sizeof *w->index, writer_fill_index, w, e)
+                       : rc;
+}
+
+/* ---- sealing ------------------------------------------------------------------------------------- */
+
+static enum rc writer_write(struct shard_writer *w, const char *tmp, const char *final,
+                            struct corpus_shard *done, struct err *e)
+{
+    enum rc rc = writer_index(w, e);
 
     if (rc == RC_OK) {
-        rc = writer_records(w, e);
+        rc = writer_header(w, e);
     }
-    return rc == RC_OK ? writer_meta(w, e) : rc;
+    if (rc == RC_OK) {
+        rc = lmdb_bulk_write(tmp, writer_give, w, &done->digest, &done->bytes, e);
+    }
+    if (rc == RC_OK) {
+        (void)unlink(final); /* no manifest names it */
+        rc = lmdb_seal_publish(tmp, final, e);
+    }
+    return rc;
 }
 
 enum rc shard_writer_seal(const char *dir, struct pending *p, struct corpus_shard *out,
@@ -139,25 +194,20 @@ enum rc shard_writer_seal(const char *dir, struct pending *p, struct corpus_shar
     w.index = mem_calloc(pending_count(p), sizeof *w.index);
     if (final == NULL || tmp == NULL || w.index == NULL) {
         rc = mem_raise(e, "the index of a shard", pending_count(p) * sizeof *w.index);
-        goto out;
     }
-    (void)unlink(tmp);
-    pending_sort(p);
-    rc = writer_write(&w, tmp, e);
     if (rc == RC_OK) {
-        rc = lmdb_file_seal(w.file, tmp, final, &done.digest, &done.bytes, e);
-        w.file = NULL;
+        pending_sort(p);
+        rc = writer_write(&w, tmp, final, &done, e);
     }
     if (rc == RC_OK) {
         done.images = pending_count(p);
         done.occurrences = w.n_occurrences;
         *out = done;
-    }
-out:
-    lmdb_file_close(w.file);
-    if (rc != RC_OK && tmp != NULL) {
+    } else if (tmp != NULL) {
         (void)unlink(tmp);
     }
+    free(w.header);
+    mem_free(w.head);
     mem_free(w.occurrences);
     mem_free(w.index);
     mem_free(tmp);

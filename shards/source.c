@@ -8,7 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/watch.h"
 #include "common/image/image.h"
-#include "shards/source_impl.h"
+#include "shards/source_ahead.h"
 #include "shards/unpack.h"
 
 int64_t source_mtime(const struct stat *st)
@@ -60,7 +60,7 @@ enum source_kind source_sniff(const void *head, size_t bytes)
     return source_is_tar(h, bytes) ? SOURCE_ARCHIVE : SOURCE_IMAGE;
 }
 
-static ssize_t source_read_some(int fd, void *buf, size_t bytes)
+ssize_t source_read_some(int fd, void *buf, size_t bytes)
 {
     size_t got = 0;
 
@@ -141,6 +141,14 @@ enum rc source_bad(const struct source *s, const struct source_image *image, con
     return s->names_only ? RC_OK : s->v->bad(s->v->ctx, image, reason, detail, e);
 }
 
+enum rc source_file_bad(const struct source *s, const struct source_image *image,
+                        const char *reason, const char *detail, struct err *e)
+{
+    enum rc rc = source_ahead_drain(s, e);
+
+    return rc == RC_OK ? source_bad(s, image, reason, detail, e) : rc;
+}
+
 static enum rc source_read_image(const struct source *s, struct source_image *image, int fd,
                                  const void *head, size_t head_bytes, struct err *e)
 {
@@ -173,29 +181,46 @@ static enum rc source_read_image(const struct source *s, struct source_image *im
     return rc;
 }
 
+enum rc source_file_met(const struct source *s, struct source_image *image, const struct stat *st,
+                        enum source_known known, const struct source_read *read, struct err *e)
+{
+    bool want = false;
+    enum rc rc = RC_OK;
+
+    if (known == SOURCE_KNOWN_IMAGE) {
+        return s->v->want(s->v->ctx, image, &want, e); /* it counts, though it is not read */
+    }
+    if (read->failed != 0) {
+        return source_bad(s, image, "unreadable", strerror(read->failed), e);
+    }
+    if (source_sniff(read->head, read->bytes) == SOURCE_ARCHIVE) {
+        return source_archive_walk(s, image->path, st, e);
+    }
+    image->data = read->head;
+    image->bytes = read->bytes;
+    rc = s->v->want(s->v->ctx, image, &want, e);
+    if (rc != RC_OK || !want || s->names_only) {
+        return rc;
+    }
+    return read->whole ? s->v->image(s->v->ctx, image, e)
+                       : source_read_image(s, image, read->fd, read->head, read->bytes, e);
+}
+
 static enum rc source_open_file(const struct source *s, struct source_image *image,
                                 const struct stat *st, struct err *e)
 {
     unsigned char head[SOURCE_HEAD];
-    int fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t n = fd >= 0 ? source_read_some(fd, head, sizeof head) : -1;
-    bool want = false;
+    struct source_read read = {.head = head};
+    ssize_t n = -1;
     enum rc rc = RC_OK;
 
-    if (n < 0) {
-        rc = source_bad(s, image, "unreadable", strerror(errno), e);
-    } else if (source_sniff(head, (size_t)n) == SOURCE_ARCHIVE) {
-        rc = source_archive_walk(s, image->path, st, e);
-    } else {
-        image->data = head;
-        image->bytes = (size_t)n;
-        rc = s->v->want(s->v->ctx, image, &want, e);
-        if (rc == RC_OK && want && !s->names_only) {
-            rc = source_read_image(s, image, fd, head, (size_t)n, e);
-        }
-    }
-    if (fd >= 0) {
-        (void)close(fd);
+    read.fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    n = read.fd >= 0 ? source_read_some(read.fd, head, sizeof head) : -1;
+    read.failed = n < 0 ? errno : 0;
+    read.bytes = n < 0 ? 0 : (size_t)n;
+    rc = source_file_met(s, image, st, SOURCE_UNKNOWN, &read, e);
+    if (read.fd >= 0) {
+        (void)close(read.fd);
     }
     return rc;
 }
@@ -210,14 +235,17 @@ enum rc source_file(const struct source *s, const struct source_image *given, st
 
     watch_at("reading", image.path);
     if (stat(image.path, &st) != 0) {
-        return source_bad(s, &image, "unreadable", strerror(errno), e);
+        return source_file_bad(s, &image, "unreadable", strerror(errno), e);
     }
     if (!S_ISREG(st.st_mode)) {
-        return source_bad(s, &image, "not-a-file", "neither a regular file nor a folder", e);
+        return source_file_bad(s, &image, "not-a-file", "neither a regular file nor a folder", e);
     }
     image.file_bytes = (uint64_t)st.st_size;
     image.mtime_ns = source_mtime(&st);
     rc = s->v->known(s->v->ctx, &image, &known, e);
+    if (rc == RC_OK && s->ahead != NULL && known != SOURCE_KNOWN_ARCHIVE) {
+        return source_ahead_add(s, &image, &st, known, e);
+    }
     if (rc == RC_OK && known == SOURCE_KNOWN_IMAGE) {
         return s->v->want(s->v->ctx, &image, &want, e); /* it counts, though it is not read */
     }
@@ -284,11 +312,18 @@ static enum rc source_walk_one(const struct source *s, const char *path, const c
     return rc == RC_OK ? source_idx_walk(s, path, *took_next ? next : NULL, e) : rc;
 }
 
+static enum rc source_begin(struct source *s, struct err *e)
+{
+    return s->v->look != NULL && s->v->ahead > 0 && !s->names_only
+               ? source_ahead_create(s->v, &s->ahead, e)
+               : RC_OK;
+}
+
 enum rc source_walk_files(const char *const paths[], int n, const struct source_visitor *v,
                           struct err *e)
 {
-    struct source s = {v, false};
-    enum rc rc = RC_OK;
+    struct source s = {v, false, NULL};
+    enum rc rc = source_begin(&s, e);
 
     for (int i = 0; i < n && rc == RC_OK; i++) {
         enum source_kind kind = SOURCE_IMAGE;
@@ -303,20 +338,26 @@ enum rc source_walk_files(const char *const paths[], int n, const struct source_
             rc = source_lone_file(&s, paths[i], e); /* tells what it cannot read */
         }
     }
+    if (rc == RC_OK) {
+        rc = source_ahead_drain(&s, e);
+    }
+    source_ahead_destroy(s.ahead);
     return rc;
 }
 
 enum rc source_walk(const char *const paths[], int n, bool names_only,
                     const struct source_visitor *v, struct err *e)
 {
-    struct source s = {v, names_only};
-    enum rc rc = RC_OK;
+    struct source s = {v, names_only, NULL};
+    enum rc rc = source_begin(&s, e);
 
     for (int i = 0; i < n && rc == RC_OK; i++) {
         bool took_next = false;
 
         rc = source_walk_one(&s, paths[i], i + 1 < n ? paths[i + 1] : NULL, &took_next, e);
         i += took_next ? 1 : 0;
+        rc = rc == RC_OK ? source_ahead_drain(&s, e) : rc;
     }
+    source_ahead_destroy(s.ahead);
     return rc;
 }

@@ -15,11 +15,22 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/image/image.h"
 
 enum {
     SOURCE_MAX_DEPTH = 3,     /* archives within archives */
     SOURCE_MAX_TEXT = 4096,   /* bytes of a source text */
-    SOURCE_MAX_CLASS = 255
+    SOURCE_MAX_CLASS = 255,
+    SOURCE_LOOK_DETAIL = 160
+};
+
+/** What the bytes of a file alone tell; source_visitor.look fills it. */
+struct source_look {
+    struct key128 key;
+    enum image_reason why;
+    enum rc rc; /* what stops all */
+    char detail[SOURCE_LOOK_DETAIL];
 };
 
 /** A candidate; everything is borrowed for the call. */
@@ -34,9 +45,19 @@ struct source_image {
     const char *path;      /* of a file of its own, with size and time; NULL inside archives */
     uint64_t file_bytes;
     int64_t mtime_ns;
+    void **block;          /* image(): the heap block that begins with data; who takes it puts NULL
+                            * there and frees it. NULL: none */
+    const struct source_look *look; /* image(): what look() told of data; NULL: it was not asked */
 };
 
 enum source_known { SOURCE_UNKNOWN, SOURCE_KNOWN_IMAGE, SOURCE_KNOWN_ARCHIVE };
+
+/** Bytes that are there, and what they tell, to be filled. */
+struct source_seen {
+    const void *data;
+    size_t bytes;
+    struct source_look *look;
+};
 
 /** What the walk tells. Any error ends the walk. */
 struct source_visitor {
@@ -51,6 +72,10 @@ struct source_visitor {
     /* Something that cannot be read: not a regular file, larger than the limit, a broken archive. */
     enum rc (*bad)(void *ctx, const struct source_image *image, const char *reason,
                    const char *detail, struct err *e);
+    /* Optional, with a number of threads that read files ahead: one of them, 0 to ahead - 1, has read n
+     * files of their own, 1 or 2. Called beside everything else. */
+    void (*look)(void *ctx, int thread, const struct source_seen *seen, int n);
+    int ahead;
     /* An archive (or IDX file) was read to its end. */
     enum rc (*done)(void *ctx, const char *path, uint64_t bytes, int64_t mtime_ns, struct err *e);
 };

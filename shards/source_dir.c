@@ -209,7 +209,7 @@ static enum rc dir_visit_file(const struct dir_walk *w, const struct dir_folder 
     image.inside = text + strlen(w->root) + 1;
     image.cls = slash != NULL ? slash + 1 : *f->path != '\0' ? f->path : NULL;
     if (strlen(text) >= SOURCE_MAX_TEXT) {
-        rc = source_bad(w->s, &image, "not-a-file", "its path is too long", e);
+        rc = source_file_bad(w->s, &image, "not-a-file", "its path is too long", e);
     } else {
         rc = source_file(w->s, &image, e);
     }

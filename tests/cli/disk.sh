@@ -15,7 +15,8 @@ cp "$PHOTOS"/discs/0[0-2].jpg "$WORK/first/discs/"
 cp "$PHOTOS"/tiles/0[0-2].jpg "$WORK/first/tiles/"
 need pack --out "$WORK/small/c" "$WORK/first"
 need pack --out "$WORK/c" "$PHOTOS"
-head -c 800k /dev/zero >"$WORK/small/filler" 2>/dev/null
+free=$(df --output=avail -B1 "$WORK/small" | tail -n 1)
+head -c $((free - 64 * 1024)) /dev/zero >"$WORK/small/filler" # less than the photos to come have
 
 mkdir "$WORK/two"
 cp -r "$PHOTOS/discs" "$PHOTOS/tiles" "$WORK/two/"

@@ -8,6 +8,7 @@ struct story {
     size_t n;
     size_t root; /* bytes of the folder's name that lines leave out */
     bool names_only;
+    unsigned looked; /* images that were looked at ahead */
 };
 
 static void tell(struct story *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -50,6 +51,13 @@ static enum rc on_image(void *ctx, const struct source_image *image, struct err 
     unsigned n = 0;
 
     (void)e;
+    if (image->look != NULL) {
+        struct key128 key;
+
+        hash_key(image->data, image->bytes, &key);
+        assert_memory_equal(&image->look->key, &key, sizeof key);
+        s->looked++;
+    }
     while (n < 100 &&
            (help_pgm(n, pgm) != image->bytes || memcmp(pgm, image->data, image->bytes))) {
         n++;
@@ -80,15 +88,26 @@ static enum rc on_done(void *ctx, const char *path, uint64_t bytes, int64_t mtim
     return RC_OK;
 }
 
-static enum rc walk(struct story *s, const char *root, const char *const names[], int n,
-                    struct err *e)
+static void on_look(void *ctx, int thread, const struct source_seen *seen, int n)
+{
+    (void)ctx;
+    assert_true(thread >= 0 && thread < 3 && n >= 1 && n <= 2);
+    for (int i = 0; i < n; i++) {
+        hash_key(seen[i].data, seen[i].bytes, &seen[i].look->key);
+    }
+}
+
+static enum rc walk_ahead(struct story *s, const char *root, const char *const names[], int n,
+                          int ahead, struct err *e)
 {
     const struct source_visitor v = {.ctx = s,
                                      .known = on_known,
                                      .want = on_want,
                                      .image = on_image,
                                      .bad = on_bad,
-                                     .done = on_done};
+                                     .done = on_done,
+                                     .look = on_look,
+                                     .ahead = ahead};
     char paths[4][512];
     const char *list[4];
 
@@ -99,6 +118,29 @@ static enum rc walk(struct story *s, const char *root, const char *const names[]
     s->text[0] = '\0';
     s->root = strlen(root) + 1;
     return source_walk(list, n, s->names_only, &v, e);
+}
+
+/* Read when they are met, and ahead by one thread and by three: it is the same story. */
+static enum rc walk(struct story *s, const char *root, const char *const names[], int n,
+                    struct err *e)
+{
+    static struct story alone;
+    enum rc rc = RC_OK;
+
+    for (int ahead = 0; ahead <= 3; ahead += ahead + 1) {
+        const struct story before = *s;
+
+        err_clear(e);
+        rc = walk_ahead(s, root, names, n, ahead, e);
+        if (ahead > 0) {
+            assert_string_equal(s->text, alone.text);
+        }
+        alone = *s;
+        if (ahead < 3) {
+            *s = before;
+        }
+    }
+    return rc;
 }
 
 /* The whole story of one source. */
@@ -131,6 +173,31 @@ static void class_folders_are_visited_in_turn(void **state)
     tells(state, "d",
           "root.pgm|-|d|6\nant/x.pgm|ant|d|4\nant/deep/y.pgm|deep|d|5\ncat/1.pgm|cat|d|1\n"
           "cat/2.pgm|cat|d|2\ncat/3.pgm|cat|d|3\n");
+}
+
+static void files_are_met_in_order_whoever_reads_them(void **state)
+{
+    static const char *const names[] = {"d"};
+    static char big[3 << 19]; /* more than is read ahead */
+    static struct story s;
+    struct err e = {0};
+
+    for (unsigned i = 0; i < 500; i++) {
+        char name[32];
+        char path[512];
+
+        (void)snprintf(name, sizeof name, "d/%03u", i);
+        if (i % 100 == 7) {
+            help_write(*state, name, big, sizeof big);
+        } else if (i % 50 != 9) {
+            write_pgm(*state, name, i % 100);
+        } else {
+            assert_int_equal(symlink("nowhere", help_path(path, *state, name)), 0);
+        }
+    }
+    assert_ok(walk(&s, *state, names, 1, &e), e); /* compares the stories */
+    assert_int_equal(s.looked, 500 - 5 - 10);
+    assert_non_null(strstr(s.text, "006|-|d|6\n007|-|d|-1\n008|-|d|8\nbad 009: unreadable\n010"));
 }
 
 static void links_and_special_files_do_no_harm(void **state)
@@ -416,6 +483,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(class_folders_are_visited_in_turn, help_setup,
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(files_are_met_in_order_whoever_reads_them, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(links_and_special_files_do_no_harm, help_setup,
                                         help_teardown),
