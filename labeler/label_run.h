@@ -30,6 +30,8 @@ struct label_predictor {
     enum rc (*run)(void *ctx, const uint8_t *pixels, float *probs, struct err *e);
     void *ctx;
     int batch;
+    /* who knows the pixels of the run after the one that computes (net_ask_ahead); NULL: not wanted */
+    void (*ask_ahead)(void *ctx, const uint8_t *(*coming)(void *of), void *of);
 };
 
 struct label_job {

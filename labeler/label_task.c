@@ -19,6 +19,7 @@ struct label_task {
     uint64_t todo, given, labeled;
     struct label_writer *writer;
     struct feed *feed; /* NULL when nothing is to do */
+    bool begun;        /* a batch was asked for */
     float *probs;      /* (batch, n_classes) */
     uint16_t *cls;     /* (batch, top_k) */
     uint16_t *logp;    /* (batch, top_k) */
@@ -259,6 +260,24 @@ static enum rc task_pack(struct label_task *t, const struct feed_batch *b, int *
     return rc;
 }
 
+static const uint8_t *task_coming(void *of)
+{
+    struct label_task *t = of;
+
+    return feed_peek(t->feed);
+}
+
+/* With the first batch: the predictor was asked to look at another task's feed before. */
+static void task_ask_ahead(struct label_task *t)
+{
+    const struct label_predictor *p = &t->job->predictor;
+
+    if (!t->begun && p->ask_ahead != NULL) {
+        p->ask_ahead(p->ctx, task_coming, t);
+    }
+    t->begun = true;
+}
+
 /* Label a batch and commit it. */
 static enum rc task_batch(struct label_task *t, const struct feed_batch *b, int *n, int *bad,
                           struct err *e)
@@ -294,6 +313,7 @@ enum rc label_task_step(struct label_task *t, int *n, int *bad, struct err *e)
     if (rc != RC_OK || !more) {
         return rc;
     }
+    task_ask_ahead(t);
     rc = task_batch(t, &b, n, bad, e);
     feed_return(t->feed, &b);
     t->labeled += rc == RC_OK ? (uint64_t)*n : 0;

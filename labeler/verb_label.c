@@ -268,6 +268,11 @@ static enum rc label_predict(void *ctx, const uint8_t *pixels, float *probs, str
     return predictor_run(ctx, pixels, probs, NULL, e);
 }
 
+static void label_ask_ahead(void *ctx, const uint8_t *(*coming)(void *of), void *of)
+{
+    net_ask_ahead(predictor_net(ctx), coming, of);
+}
+
 /* Decoders and compute threads take turns where there are not enough cores for both. */
 static bool label_takes_turns(const struct label_verb *v, int decoders)
 {
@@ -345,8 +350,8 @@ static enum rc label_work(struct label_verb *v, const volatile sig_atomic_t *sto
         .lineage = &v->lineage,
         .dir = v->dir,
         .eval = v->eval,
-        .predictor = {label_predict, v->predictor, (int)v->config->batch},
-        .auditor = {label_predict, v->auditor, LABEL_AUDIT_BATCH},
+        .predictor = {label_predict, v->predictor, (int)v->config->batch, label_ask_ahead},
+        .auditor = {label_predict, v->auditor, LABEL_AUDIT_BATCH, NULL},
         .audit = v->audit,
         .max_drift = v->config->max_drift,
         .decoders = decoders,

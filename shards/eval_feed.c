@@ -164,3 +164,10 @@ enum rc eval_feed_next(struct eval_feed *f, const uint8_t **pixels, const int32_
     *n = f->batch.n;
     return RC_OK;
 }
+
+const uint8_t *eval_feed_peek(void *of)
+{
+    const struct eval_feed *f = of;
+
+    return feed_peek(f->feed);
+}

@@ -24,5 +24,7 @@ void eval_feed_destroy(struct eval_feed *f);
  * until the next call. n = 0 at the end. RC_CORRUPT names shard and image. */
 NODISCARD enum rc eval_feed_next(struct eval_feed *f, const uint8_t **pixels, const int32_t **cls,
                                  int *n, struct err *e);
+/** A net_coming_fn; of is the feed: feed_peek. */
+const uint8_t *eval_feed_peek(void *of);
 
 #endif

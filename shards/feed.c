@@ -256,6 +256,20 @@ enum rc feed_next(struct feed *f, struct feed_batch *out, bool *more, struct err
     return rc;
 }
 
+const uint8_t *feed_peek(struct feed *f)
+{
+    const struct feed_slot *s = NULL;
+    const uint8_t *pixels = NULL;
+
+    (void)pthread_mutex_lock(&f->lock);
+    if (f->next < f->filled) {
+        s = feed_work_slot(f, f->next);
+        pixels = s->left == 0 && s->err_row == INT_MAX ? s->pixels : NULL;
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+    return pixels;
+}
+
 void feed_return(struct feed *f, const struct feed_batch *b)
 {
     (void)pthread_mutex_lock(&f->lock);

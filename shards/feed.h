@@ -71,6 +71,9 @@ void feed_destroy(struct feed *f);
 /** The next batch in order, waiting if need be; *more false at the end. The first error of a worker
  * surfaces here. */
 NODISCARD enum rc feed_next(struct feed *f, struct feed_batch *out, bool *more, struct err *e);
+/** The pixels of the batch that feed_next would give, if it is whole already, else NULL. Never waits;
+ * the batch stays the feed's. They are the same when it is given, and until it is returned. */
+const uint8_t *feed_peek(struct feed *f);
 void feed_return(struct feed *f, const struct feed_batch *b);
 /** Seconds that feed_next has waited so far. */
 double feed_waited(const struct feed *f);

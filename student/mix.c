@@ -333,6 +333,13 @@ enum rc mix_next(void *ctx, int64_t step, int micro, struct trainer_batch *out, 
     return rc;
 }
 
+const uint8_t *mix_peek(void *of)
+{
+    const struct mix *m = of;
+
+    return feed_peek(m->feed);
+}
+
 double mix_waited(const struct mix *m)
 {
     return feed_waited(m->feed);

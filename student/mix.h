@@ -42,6 +42,10 @@ void mix_destroy(struct mix *m);
 NODISCARD enum rc mix_next(void *ctx, int64_t step, int micro, struct trainer_batch *out,
                            struct err *e);
 
+/** Pixels of the coming micro-batch if they are decoded already, else NULL (trainer_ask_ahead). of is
+ * the mix. */
+const uint8_t *mix_peek(void *of);
+
 /** Seconds spent waiting for pixels so far. */
 double mix_waited(const struct mix *m);
 

@@ -78,6 +78,7 @@ enum rc train_eval_run(struct train_eval *v, const float *weights, struct err *e
     enum rc rc = coll_agree(v->c.coll, train_eval_feed(v, weights, &feed, &mine, e), e);
 
     if (rc == RC_OK) {
+        net_ask_ahead(v->net, eval_feed_peek, feed);
         rc = evaluate_net(v->net, TRAIN_EVAL_BATCH, train_eval_source, feed, NULL, mine, v->c.coll,
                           &v->result, e);
     }

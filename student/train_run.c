@@ -383,6 +383,7 @@ static enum rc run_steps(struct run *r, struct err *e)
     enum rc rc = RC_OK;
 
     trainer_split(r->trainer, &p.first_micro, &p.n_micro);
+    trainer_ask_ahead(r->trainer, mix_peek, r->mix);
     train_progress_begin(&p, r->stores.unlabeled != NULL ? "student" : "train", r->first);
     while (rc == RC_OK && trainer_steps(r->trainer) < r->tc.schedule.steps) {
         double t = clock_now();

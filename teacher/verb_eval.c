@@ -310,6 +310,7 @@ static enum rc eval_run(const struct eval_config *c, struct coll *coll, struct e
     }
     if (rc == RC_OK) {
         start = clock_now();
+        net_ask_ahead(predictor_net(j.predictor), eval_feed_peek, j.feed);
         rc = evaluate_net(predictor_net(j.predictor), (int)c->batch, eval_source, j.feed, "eval",
                           j.mine, coll, &j.result, e);
         j.seconds = fmax(clock_now() - start, 1e-9);

@@ -425,6 +425,7 @@ void net_destroy(struct net *n)
         return;
     }
     net_lanes_destroy(n->lanes);
+    net_stage_destroy(n->stage);
     for (int i = n->graph.n_nodes - 1; i >= 0 && n->plans != NULL; i--) {
         if (n->plans[i] != NULL && !shared(n, i)) {
             plan_destroy(n->plans[i]);

@@ -54,6 +54,13 @@ NODISCARD enum rc net_load(struct net *n, const float *params, struct err *e);
  * the host. A partial batch is padded by the caller. Labels do not depend on the batch it fell in. */
 NODISCARD enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct err *e);
 
+/** Asked in a pass, once all of it is queued: the pixels of the coming pass, where they are there
+ * already, else NULL. They are copied to the device beside the pass and stay untouched until their own
+ * pass has ended. Never asked where the device's memory is the host's. fn NULL: nobody is asked. Each
+ * call forgets what was copied ahead. */
+typedef const uint8_t *net_coming_fn(void *ctx);
+void net_ask_ahead(struct net *n, net_coming_fn *fn, void *ctx);
+
 /** Called with what each plan of an f32 inference has written: values (rows, channels). Devices that
  * compute on the host alone (device_is_host), networks made whole. NULL switches it off. */
 typedef enum rc net_observe_fn(void *ctx, const char *name, const float *values, size_t rows,

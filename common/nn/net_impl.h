@@ -45,6 +45,8 @@ NODISCARD enum rc net_backward_build(const struct net_build *b, struct err *e);
 
 struct net_lanes; /* net_lanes.c */
 
+struct net_stage; /* net_stage.c */
+
 struct net {
     struct device *dev;
     struct net_config config;
@@ -66,6 +68,10 @@ struct net {
     float *host_stats;         /* staging: two times the statistics */
     void *host_logits;         /* staging */
     double *unbiased;          /* of each statistic: n/(n-1) for a variance, 1 for a mean */
+    struct net_stage *stage;   /* NULL: pixels are copied where they are read, or none came yet */
+    int reads_pixels;          /* the last node that does */
+    net_coming_fn *coming;
+    void *coming_ctx;
     net_observe_fn *observe;
     void *observe_ctx;
     net_bucket_fn *on_bucket;
@@ -90,6 +96,21 @@ NODISCARD enum rc net_create_one(struct device *dev, const struct net_config *c,
 /** n runs with the packed weights of owner, which was created alike but for the batch and outlives it;
  * layers that want another layout for their batch keep their own. Both are loaded. */
 void net_share_weights(struct net *n, const struct net *owner);
+
+/* ---- net_stage.c ------------------------------------------------------------------------------ */
+
+/** For pixels of so many bytes, to `at` on the device. */
+NODISCARD enum rc net_stage_create(struct device *dev, size_t bytes, void *at,
+                                   struct net_stage **out, struct err *e);
+void net_stage_destroy(struct net_stage *s);
+/** Queue the copy of the coming pass's pixels; they have left `pixels` on return. */
+NODISCARD enum rc net_stage_put(struct net_stage *s, const uint8_t *pixels, struct err *e);
+/** Forget what was put: pixels at the same address may be others. */
+void net_stage_drop(struct net_stage *s);
+/** From here on the main queue finds these pixels there; their copy is queued if it was not. */
+NODISCARD enum rc net_stage_take(struct net_stage *s, const uint8_t *pixels, struct err *e);
+/** What reads them is queued. */
+NODISCARD enum rc net_stage_used(struct net_stage *s, struct err *e);
 
 /* ---- net_lanes.c ------------------------------------------------------------------------------ */
 

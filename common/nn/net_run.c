@@ -186,6 +186,9 @@ static enum rc run_nodes(struct net *n, int from, int to, struct err *e)
         if (rc == RC_OK && n->observe != NULL) {
             rc = observe(n, i, e);
         }
+        if (rc == RC_OK && n->stage != NULL && i == n->reads_pixels) {
+            rc = net_stage_used(n->stage, e);
+        }
     }
     return rc;
 }
@@ -201,6 +204,66 @@ static enum rc upload(struct net *n, enum graph_buffer which, const void *src, s
     assert(src != NULL);
     rc = device_upload(n->dev, NULL, n->buffers[which], src, n->graph.buffer_bytes[which], e);
     trace_span(n->trace, "copy", "input to the device", NULL, start);
+    return rc;
+}
+
+void net_ask_ahead(struct net *n, net_coming_fn *fn, void *ctx)
+{
+    n->coming = fn;
+    n->coming_ctx = ctx;
+    if (n->stage != NULL) {
+        net_stage_drop(n->stage);
+    }
+}
+
+static bool reads_pixels(const struct net *n, int i)
+{
+    const struct graph_node *node = &n->graph.nodes[i];
+    bool reads = false;
+
+    for (int a = 0; a < node->n_args; a++) {
+        const struct graph_value *v =
+            node->args[a] != GRAPH_NONE ? &n->graph.values[node->args[a]] : NULL;
+
+        reads = reads || (v != NULL && v->home == GRAPH_BUFFER && v->at == BUFFER_PIXELS);
+    }
+    return reads;
+}
+
+/* With the first pass: a described device copies nothing. */
+static enum rc create_stage(struct net *n, struct err *e)
+{
+    for (int i = 0; i < n->graph.n_nodes; i++) {
+        n->reads_pixels = reads_pixels(n, i) ? i : n->reads_pixels;
+    }
+    return net_stage_create(n->dev, n->graph.buffer_bytes[BUFFER_PIXELS], n->buffers[BUFFER_PIXELS],
+                            &n->stage, e);
+}
+
+static enum rc upload_pixels(struct net *n, const uint8_t *pixels, struct err *e)
+{
+    const double start = clock_now();
+    enum rc rc = RC_OK;
+
+    if (device_is_host(n->dev)) {
+        return upload(n, BUFFER_PIXELS, pixels, e);
+    }
+    rc = n->stage == NULL ? create_stage(n, e) : RC_OK;
+    rc = rc != RC_OK ? rc : net_stage_take(n->stage, pixels, e);
+    trace_span(n->trace, "copy", "input to the device", NULL, start);
+    return rc;
+}
+
+/* All of a pass is queued: the time to copy what comes next. */
+static enum rc copy_ahead(struct net *n, struct err *e)
+{
+    const double start = clock_now();
+    const uint8_t *pixels = n->stage != NULL && n->coming != NULL ? n->coming(n->coming_ctx) : NULL;
+    enum rc rc = pixels != NULL ? net_stage_put(n->stage, pixels, e) : RC_OK;
+
+    if (pixels != NULL) {
+        trace_span(n->trace, "copy", "the coming input to the device", NULL, start);
+    }
     return rc;
 }
 
@@ -240,10 +303,9 @@ enum rc net_infer(struct net *n, const uint8_t *pixels, float *logits, struct er
     if (n->lanes != NULL) {
         return net_lanes_infer(n->lanes, pixels, logits, e);
     }
-    rc = upload(n, BUFFER_PIXELS, pixels, e);
-    if (rc == RC_OK) {
-        rc = run_nodes(n, 0, n->graph.n_nodes, e);
-    }
+    rc = upload_pixels(n, pixels, e);
+    rc = rc != RC_OK ? rc : run_nodes(n, 0, n->graph.n_nodes, e);
+    rc = rc != RC_OK ? rc : copy_ahead(n, e);
     return rc == RC_OK ? fetch_logits(n, logits, e) : rc;
 }
 
@@ -272,7 +334,7 @@ void net_softmax(const float *logits, int rows, int classes, float *probs)
 static enum rc upload_targets(struct net *n, const uint8_t *pixels, const struct net_targets *t,
                               struct err *e)
 {
-    enum rc rc = upload(n, BUFFER_PIXELS, pixels, e);
+    enum rc rc = upload_pixels(n, pixels, e);
 
     rc = rc != RC_OK ? rc : upload(n, BUFFER_TARGET, t->target, e);
     rc = rc != RC_OK ? rc : upload(n, BUFFER_WEIGHT, t->weight, e);
@@ -373,6 +435,7 @@ enum rc net_train(struct net *n, const uint8_t *pixels, const struct net_targets
     rc = rc != RC_OK ? rc : run_nodes(n, 0, n->graph.n_forward, e);
     rc = rc != RC_OK ? rc : add_statistics(n, e);
     rc = rc != RC_OK ? rc : run_backward(n, e);
+    rc = rc != RC_OK ? rc : copy_ahead(n, e);
     if (rc == RC_OK && logits != NULL) {
         rc = fetch_logits(n, logits, e);
     }

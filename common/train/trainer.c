@@ -273,6 +273,11 @@ const struct net *trainer_net(const struct trainer *t)
     return t->net;
 }
 
+void trainer_ask_ahead(struct trainer *t, net_coming_fn *fn, void *ctx)
+{
+    net_ask_ahead(t->net, fn, ctx);
+}
+
 void trainer_trace(struct trainer *t, struct trace *trace)
 {
     t->trace = trace;

@@ -98,6 +98,8 @@ const float *trainer_momentum(const struct trainer *t); /* n_trainable floats */
 NODISCARD enum rc trainer_restore(struct trainer *t, const float *weights, const float *ema,
                                   const float *momentum, int64_t steps, struct err *e);
 const struct net *trainer_net(const struct trainer *t);
+/** Who knows the pixels of the coming micro-batch while one is computed: net_ask_ahead. */
+void trainer_ask_ahead(struct trainer *t, net_coming_fn *fn, void *ctx);
 /** Spans of the steps from now on into trace (borrowed; NULL: none): those of net_trace, and waits for
  * input and other ranks, the gradient's norm, the update. */
 void trainer_trace(struct trainer *t, struct trace *trace);

@@ -5,6 +5,9 @@
  * so host code that touches it dies; it starts as NaN; it ends at a closed page; what is never freed ends the process with code 99, and freed
  * memory stays closed. misdeeds.sh shows that each of these is noticed.
  *
+ * FAKE_CUDA_EAGER=1: the other way round, too: before the stream that the host waits for, all others run
+ * as far as they can, so that work that overtakes what it should have waited for shows.
+ *
  * FAKE_CUDA_DEVICES=n   how many GPUs there are (1)
  * FAKE_CUDA_MEMORY=n    bytes of each (1 GiB)
  * FAKE_CUDA_FAIL_AT=n   the n-th piece of work that runs loses the device */
@@ -160,6 +163,29 @@ void drain(std::unique_lock<std::mutex> &hold, cudaStream_t s, size_t at)
     changed.wait(hold, [&] { return s->done >= at; });
     waiting--;
     close_when_idle();
+}
+
+/* FAKE_CUDA_EAGER: what is queued elsewhere goes first; what waits for s itself is not waited for. */
+void let_others_run(std::unique_lock<std::mutex> &hold, cudaStream_t s)
+{
+    if (setting("FAKE_CUDA_EAGER", 0) == 0) {
+        return;
+    }
+    waiting++;
+    for (cudaStream_t t : streams) {
+        if (t != s) {
+            ask(t, t->queued);
+        }
+    }
+    changed.wait_for(hold, std::chrono::milliseconds(20), [&] {
+        for (cudaStream_t t : streams) {
+            if (t != s && t->done < t->wanted) {
+                return false;
+            }
+        }
+        return true;
+    });
+    waiting--;
 }
 
 void drain_all(std::unique_lock<std::mutex> &hold)
@@ -611,6 +637,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     if (!known(s)) {
         die("cudaStreamSynchronize of what is no stream");
     }
+    let_others_run(hold, s);
     drain(hold, s, s->queued);
     return lost ? fail(cudaErrorDevicesUnavailable) : cudaSuccess;
 }
@@ -649,6 +676,7 @@ cudaError_t cudaEventQuery(cudaEvent_t ev)
     if (s == nullptr || !known(s)) {
         return cudaSuccess;
     }
+    let_others_run(hold, s);
     ask(s, at);
     bool done = changed.wait_for(hold, std::chrono::milliseconds(1), [&] { return s->done >= at; });
 

@@ -155,6 +155,7 @@ step operations "$(unit common/device/test_device_ops)"
 step device env PRECEPTOR_PLAN_CACHE= "$(unit common/device/test_device)"
 step bits "$(unit common/device/test_device_bits)"
 step logits-are-pytorchs "$(unit common/nn/test_net_golden)"
+step copies-ahead "$(unit common/nn/test_net_stage)"
 step trainer "$(unit common/train/test_trainer)"
 step trains-as-the-cpu trains_as_the_cpu
 step labels-as-the-cpu-in-f32 labels_as_the_cpu f32 1e-4

@@ -91,6 +91,34 @@ int add_up(bool ordered, bool synced)
     return right ? 0 : 1;
 }
 
+/* b = a + a on the main queue, then zeros to a on another: in order, or not. */
+int clear_behind(bool ordered)
+{
+    struct queue *q = nullptr;
+    struct event *ev = nullptr;
+    float out[N] = {};
+
+    for (size_t i = 0; i < N; i++) {
+        host[i] = (float)i;
+    }
+    must(queue_create(dev, &q, nullptr));
+    must(event_create(dev, &ev, nullptr));
+    must(device_upload(dev, nullptr, a, host, sizeof host, nullptr));
+    must(device_sync(dev, nullptr, nullptr));
+    add(nullptr, false);
+    if (ordered) {
+        must(event_record(dev, ev, nullptr, nullptr));
+        must(event_wait(dev, ev, q, nullptr));
+    }
+    must(device_zero(dev, q, a, sizeof host, nullptr));
+    must(device_download(dev, nullptr, out, b, sizeof out, nullptr));
+    must(device_sync(dev, nullptr, nullptr));
+    printf("the last sum is %g\n", (double)out[N - 1]);
+    queue_destroy(dev, q);
+    event_destroy(dev, ev);
+    return out[N - 1] == (float)(2 * (N - 1)) ? 0 : 1;
+}
+
 int leak()
 {
     device_floats(N);
@@ -278,6 +306,8 @@ const misdeed misdeeds[] = {
     {"none", [] { return add_up(true, true) + add_shapes(64, 4) + add_shapes(1, 1); }},
     {"no-sync", [] { return add_up(true, false); }},
     {"no-event", [] { return add_up(false, true); }},
+    {"in-order", [] { return clear_behind(true); }},
+    {"overtaken", [] { return clear_behind(false); }},
     {"leak", leak},
     {"free-twice", free_twice},
     {"use-after-free", use_after_free},

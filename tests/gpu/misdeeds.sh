@@ -23,6 +23,8 @@ seen() {
 seen none 0 'the last sum is 1998'
 seen no-sync 1 'the last sum is 0'
 seen no-event 1 'the last sum is 0'
+FAKE_CUDA_EAGER=1 seen in-order 0 'the last sum is 1998'
+FAKE_CUDA_EAGER=1 seen overtaken 1 'the last sum is 0'
 seen leak 99 'fake cuda: 1 pieces of device memory, 4000 bytes, were never freed'
 seen free-twice 99 'fake cuda: cudaFree of what was not allocated, or is free already'
 seen use-after-free 99 'fake cuda: .*device memory .*after it was freed'

@@ -28,7 +28,7 @@ FAKES_LD := -Wl,--wrap=dlopen -Wl,--export-dynamic-symbol='nccl*' -lrt
 endif
 DOUBLES  := $(patsubst tests/%.c,$(B)/tests/gpu/%,$(wildcard tests/common/device/test_*.c))
 # These ask for the cpu backend by name, and get cuda.
-ON_CUDA  := $(patsubst %,$(B)/tests/gpu/common/%,nn/test_net nn/test_net_golden train/test_trainer)
+ON_CUDA  := $(patsubst %,$(B)/tests/gpu/common/%,nn/test_net nn/test_net_golden nn/test_net_stage train/test_trainer)
 CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -I. -D_GNU_SOURCE -isystem $(CUDA_HOME)/include \
             $(OPT_$(MODE)) -ffp-contract=off -pthread
 CXX_OF   := $(if $(findstring clang,$(CC)),clang++,g++)
@@ -63,7 +63,7 @@ $(GPU_SPEED): tests/gpu/speed.c tests/bench/bench.h $(FAKES) $(DOUBLE_LIBS)
 	    -Wl,--start-group $(DOUBLE_LIBS) -Wl,--end-group $(LDFLAGS) -ldnnl $(MPI_LIBS) \
 	    $(common/base_LIBS) $(common/train_LIBS) $(FAKES_LD) -lstdc++ -ldl -lm
 ON_GPU := $(patsubst %,$(B)/tests/on_gpu/%,gpu/speed common/nn/test_net_golden \
-            common/train/test_trainer)
+            common/nn/test_net_stage common/train/test_trainer)
 $(ON_GPU): $(B)/tests/on_gpu/%: tests/%.c $(B)/tests/fakes/on_cuda.o $(PROG_LIBS)
 	@mkdir -p $(@D)
 	@echo "  TEST-LD on_gpu/$*"

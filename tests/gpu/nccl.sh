@@ -34,6 +34,8 @@ for n in 2 3; do
     buckets "$n" sum
     says "$n" '^ok$' "buckets-still-being-computed-are-summed-on-$n-ranks"
 done
+FAKE_CUDA_EAGER=1 buckets 2 sum
+says 2 '^ok$' buckets-are-summed-where-queues-run-early
 buckets 2 counts
 says 2 'rc -1 .*: rank 1 reduces bucket 1 of 2001 numbers as its call 2, rank 0 bucket 1 of 2000 as call 2' \
     counts-that-differ-are-named-on-every-rank

@@ -191,7 +191,7 @@ static inline enum rc label(struct corpus *c, const char *dir, struct session *s
                             .lineage = &s->lineage,
                             .dir = dir,
                             .eval = {.size = SIDE, .channels = 1, .crop_pct = 1},
-                            .predictor = {fake_run, &s->fake, s->fake.batch},
+                            .predictor = {fake_run, &s->fake, s->fake.batch, NULL},
                             .decoders = s->threads,
                             .take_turns = s->threads > 1,
                             .stop = &stop};

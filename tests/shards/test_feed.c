@@ -137,6 +137,39 @@ static void rows_come_in_order_with_their_own_pixels(void **state)
     corpus_close(c);
 }
 
+/* Beside a batch that is lent out the coming one can be looked at, and is the one that comes. */
+static void the_coming_batch_can_be_peeked_at(void **state)
+{
+    struct corpus *c = small_corpus(*state, 4);
+    struct script s = {.end = 100, .fail_at = UINT64_MAX};
+    struct feed_config config = config_of(c, &s, 2);
+    const struct timespec nap = {0, 1000000};
+    const uint8_t *coming = NULL;
+    struct feed *f = NULL;
+    struct feed_batch b;
+    struct err e = {0};
+    bool more = true;
+    int n = 0;
+
+    assert_ok(feed_create(&config, &f, &e), e);
+    assert_ok(feed_next(f, &b, &more, &e), e);
+    while (more) {
+        n++;
+        for (int i = 0; i < 10000 && n < 7 && (coming = feed_peek(f)) == NULL; i++) {
+            (void)nanosleep(&nap, NULL);
+        }
+        assert_true(n == 7 || (coming != NULL && coming != b.pixels));
+        coming = n < 7 ? coming : feed_peek(f);
+        feed_return(f, &b);
+        assert_ok(feed_next(f, &b, &more, &e), e);
+        assert_ptr_equal(coming, more ? b.pixels : NULL);
+    }
+    assert_int_equal(n, 7);
+    assert_null(feed_peek(f));
+    feed_destroy(f);
+    corpus_close(c);
+}
+
 static void noise_does_not_depend_on_threads_batch_or_depth(void **state)
 {
     struct corpus *c = small_corpus(*state, 4);
@@ -461,6 +494,7 @@ int main(void)
 #define CASE(f_) cmocka_unit_test_setup_teardown(f_, help_setup, help_teardown)
     const struct CMUnitTest tests[] = {
         CASE(rows_come_in_order_with_their_own_pixels),
+        CASE(the_coming_batch_can_be_peeked_at),
         CASE(noise_does_not_depend_on_threads_batch_or_depth),
         CASE(classes_come_by_occurrence_and_padding_is_black),
         CASE(an_undecodable_image_is_named_or_skipped),
