@@ -10,8 +10,7 @@
 #include "common/coll/coll.h"
 #include "common/nn/net_impl.h"
 #include "common/train/model.h"
-#include "common/train/trainer.h"
-#include "tests/bench/bench.h"
+#include "tests/bench/subject.h"
 
 static const char usage[] =
     "bench_net infer|train FAMILY SIZE BATCH f32|bf16|int8 CHANNELS CLASSES SECONDS\n"
@@ -26,26 +25,10 @@ struct subject {
     struct net *net;         /* inference's, or the trainer's */
     struct net *whole;       /* the same without lanes: whose convolutions are the bound's */
     struct trainer *trainer; /* NULL: inference */
-    uint8_t *pixels;
-    float *target, *weight, *logits;
-    struct key128 *keys;
-    uint32_t *copies;
+    struct subject_rows rows;
 };
 
 /* ---- whole passes ---------------------------------------------------------------------------- */
-
-static enum rc source(void *ctx, int64_t step, int m, struct trainer_batch *out, struct err *e)
-{
-    const struct subject *s = ctx;
-
-    (void)step, (void)m, (void)e;
-    *out = (struct trainer_batch){.pixels = s->pixels,
-                                  .target = s->target,
-                                  .weight = s->weight,
-                                  .keys = s->keys,
-                                  .copies = s->copies};
-    return RC_OK;
-}
 
 static double pass(struct subject *s)
 {
@@ -54,68 +37,19 @@ static double pass(struct subject *s)
     struct err e = {0};
 
     if (s->trainer == NULL) {
-        bench_must(net_infer(s->net, s->pixels, s->logits, &e), &e);
+        bench_must(net_infer(s->net, s->rows.pixels, s->rows.logits, &e), &e);
     } else {
-        bench_must(trainer_step(s->trainer, source, s, s->config.batch, &stats, &e), &e);
+        bench_must(trainer_step(s->trainer, subject_next, &s->rows, s->config.batch, &stats, &e),
+                   &e);
     }
     return clock_now() - start;
 }
 
-static void fill(struct subject *s)
-{
-    const struct net_config *c = &s->config;
-    const size_t batch = (size_t)c->batch;
-    const size_t classes = (size_t)c->model.classes;
-    const size_t pixels = batch * (size_t)(c->size * c->size * c->model.in_channels);
-
-    s->pixels = bench_alloc(pixels);
-    s->target = bench_alloc(batch * classes * sizeof(float));
-    s->logits = bench_alloc(batch * classes * sizeof(float));
-    s->weight = bench_alloc(batch * sizeof(float));
-    s->keys = bench_alloc(batch * sizeof *s->keys);
-    s->copies = bench_alloc(batch * sizeof *s->copies);
-    for (size_t i = 0; i < pixels; i++) {
-        s->pixels[i] = (uint8_t)(i * 2654435761u >> 13);
-    }
-    memset(s->target, 0, batch * classes * sizeof(float));
-    memset(s->keys, 0, batch * sizeof *s->keys);
-    for (size_t i = 0; i < batch; i++) {
-        s->target[i * classes + i % classes] = 1;
-        s->weight[i] = 1;
-        s->copies[i] = (uint32_t)i;
-    }
-}
-
 static void make_trainer(struct subject *s)
 {
-    const struct trainer_config tc = {
-        .net = s->config,
-        .micro_batches = 1,
-        .schedule = {.kind = SCHEDULE_CONSTANT, .lr = 1e-3, .steps = 1000000},
-        .momentum = 0.9,
-        .weight_decay = 4e-5,
-        .bn_momentum = 0.1,
-        .ema_decay = 0.9999,
-        .skip_nonfinite = true,
-        .seed = 1,
-        .fc_std = 0.01};
-    struct err e = {0};
-
-    bench_must(trainer_create(s->dev, s->coll, &tc, &s->trainer, &e), &e);
+    s->trainer = subject_trainer(s->dev, s->coll, &s->config);
     s->net = (struct net *)(uintptr_t)trainer_net(s->trainer); /* to profile it */
     s->whole = s->net;
-}
-
-static float *random_weights(const struct net *n)
-{
-    float *w = params_buffer(net_params(n));
-    struct err e = {0};
-
-    if (w == NULL) {
-        bench_must(mem_raise(&e, "weights", net_params(n)->n_total * sizeof *w), &e);
-    }
-    params_init(net_params(n), 1, 0.01, w);
-    return w;
 }
 
 /* The f32 network's logits, and the ranges of what it computed on the way. */
@@ -133,10 +67,10 @@ static struct quant *calibrate(struct subject *s, float *logits)
     bench_must(net_create(s->dev, &c, &n, &e), &e);
     bench_must(quant_create(&c.model, &q, &e), &e);
     bench_must(quant_watch_create(q, &watch, &e), &e);
-    w = random_weights(n);
+    w = subject_weights(n);
     bench_must(net_load(n, w, &e), &e);
     net_observe(n, quant_watch_see, watch);
-    bench_must(net_infer(n, s->pixels, logits, &e), &e);
+    bench_must(net_infer(n, s->rows.pixels, logits, &e), &e);
     quant_watch_finish(watch);
     quant_watch_destroy(watch);
     net_destroy(n);
@@ -164,14 +98,14 @@ static void print_agreement(struct subject *s, const float *f32)
 
     (void)pass(s);
     for (int i = 0; i < batch * classes; i++) {
-        const double d = (double)s->logits[i] - (double)f32[i];
+        const double d = (double)s->rows.logits[i] - (double)f32[i];
 
         difference += d * d;
         norm += (double)f32[i] * (double)f32[i];
     }
     for (int i = 0; i < batch; i++) {
-        agree +=
-            best_class(s->logits + i * classes, classes) == best_class(f32 + i * classes, classes);
+        agree += best_class(s->rows.logits + i * classes, classes) ==
+                 best_class(f32 + i * classes, classes);
     }
     printf(
         "note\tint8 on random weights: %d of %d images have f32's best class, logits are %.4f of "
@@ -190,7 +124,7 @@ static void make_net(struct subject *s)
     s->config.quant = int8 ? calibrate(s, f32) : NULL;
     bench_must(net_create(s->dev, &s->config, &s->net, &e), &e);
     bench_must(net_create_one(s->dev, &s->config, &s->whole, &e), &e);
-    w = random_weights(s->net);
+    w = subject_weights(s->net);
     bench_must(net_load(s->net, w, &e), &e);
     mem_free(w);
     if (int8) {
@@ -442,7 +376,7 @@ int main(int argc, char **argv)
                             .std = {0.229f, 0.224f, 0.225f}};
     bench_must(coll_self_create(&s.coll, &e), &e);
     bench_must(device_create("cpu", coll_threads(s.coll, 0), &s.dev, &e), &e);
-    fill(&s);
+    subject_fill(&s.rows, &s.config);
     if (strcmp(argv[1], "train") == 0) {
         make_trainer(&s);
     } else {

@@ -56,7 +56,7 @@ $(DOUBLES) $(ON_CUDA): $(B)/tests/gpu/%: tests/%.c $(FAKES) $(DOUBLE_LIBS)
 
 # How fast it is, on the fakes; and what first-contact.sh runs on a real GPU.
 GPU_SPEED := $(B)/tests/gpu/gpu/speed
-$(GPU_SPEED): tests/gpu/speed.c tests/bench/bench.h $(FAKES) $(DOUBLE_LIBS)
+$(GPU_SPEED): tests/gpu/speed.c $(FAKES) $(DOUBLE_LIBS)
 	@mkdir -p $(@D)
 	@echo "  TEST-LD gpu/speed"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FAKES) \

@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "common/coll/coll.h"
-#include "common/train/trainer.h"
-#include "tests/bench/bench.h"
+#include "tests/bench/subject.h"
 
 enum { PASSES_MAX = 1000, CLASSES = 1000 };
 
@@ -16,66 +15,13 @@ struct subject {
     struct net_config config;
     struct net *net;         /* inference */
     struct trainer *trainer; /* training */
-    uint8_t *pixels;
-    float *target, *weight, *logits;
-    struct key128 *keys;
-    uint32_t *copies;
+    struct subject_rows rows;
 };
-
-static enum rc source(void *ctx, int64_t step, int m, struct trainer_batch *out, struct err *e)
-{
-    const struct subject *s = ctx;
-
-    (void)step, (void)m, (void)e;
-    *out = (struct trainer_batch){.pixels = s->pixels,
-                                  .target = s->target,
-                                  .weight = s->weight,
-                                  .keys = s->keys,
-                                  .copies = s->copies};
-    return RC_OK;
-}
-
-static void fill(struct subject *s)
-{
-    const struct net_config *c = &s->config;
-    const size_t batch = (size_t)c->batch;
-    const size_t pixels = batch * (size_t)(c->size * c->size * c->model.in_channels);
-
-    s->pixels = bench_alloc(pixels);
-    s->target = bench_alloc(batch * CLASSES * sizeof(float));
-    s->logits = bench_alloc(batch * CLASSES * sizeof(float));
-    s->weight = bench_alloc(batch * sizeof(float));
-    s->keys = bench_alloc(batch * sizeof *s->keys);
-    s->copies = bench_alloc(batch * sizeof *s->copies);
-    for (size_t i = 0; i < pixels; i++) {
-        s->pixels[i] = (uint8_t)(i * 2654435761u >> 13);
-    }
-    memset(s->target, 0, batch * CLASSES * sizeof(float));
-    memset(s->keys, 0, batch * sizeof *s->keys);
-    for (size_t i = 0; i < batch; i++) {
-        s->target[i * CLASSES + i % CLASSES] = 1;
-        s->weight[i] = 1;
-        s->copies[i] = (uint32_t)i;
-    }
-}
 
 static void make_trainer(struct subject *s)
 {
-    const struct trainer_config tc = {
-        .net = s->config,
-        .micro_batches = coll_size(s->control),
-        .schedule = {.kind = SCHEDULE_CONSTANT, .lr = 1e-3, .steps = 1000000},
-        .momentum = 0.9,
-        .weight_decay = 4e-5,
-        .bn_momentum = 0.1,
-        .ema_decay = 0.9999,
-        .skip_nonfinite = true,
-        .seed = 1,
-        .fc_std = 0.01};
-    struct err e = {0};
-
     device_measure(s->dev, true);
-    bench_must(trainer_create(s->dev, s->data, &tc, &s->trainer, &e), &e);
+    s->trainer = subject_trainer(s->dev, s->data, &s->config);
 }
 
 static void make_net(struct subject *s)
@@ -84,11 +30,7 @@ static void make_net(struct subject *s)
     struct err e = {0};
 
     bench_must(net_create(s->dev, &s->config, &s->net, &e), &e);
-    w = params_buffer(net_params(s->net));
-    if (w == NULL) {
-        bench_must(mem_raise(&e, "weights", net_params(s->net)->n_total * sizeof *w), &e);
-    }
-    params_init(net_params(s->net), 1, 0.01, w);
+    w = subject_weights(s->net);
     bench_must(net_load(s->net, w, &e), &e);
     mem_free(w);
 }
@@ -102,9 +44,9 @@ static double pass(struct subject *s)
     bench_must(coll_barrier(s->control, &e), &e);
     start = clock_now();
     if (s->trainer == NULL) {
-        bench_must(net_infer(s->net, s->pixels, s->logits, &e), &e);
+        bench_must(net_infer(s->net, s->rows.pixels, s->rows.logits, &e), &e);
     } else {
-        bench_must(trainer_step(s->trainer, source, s,
+        bench_must(trainer_step(s->trainer, subject_next, &s->rows,
                                 (double)s->config.batch * coll_size(s->control), &stats, &e),
                    &e);
     }
@@ -160,7 +102,7 @@ static void open_subject(struct subject *s, char **argv)
                                    coll_local_rank(s->control), &s->dev, &e),
                &e);
     bench_must(coll_create_data(s->control, s->dev, which, &s->data, &e), &e);
-    fill(s);
+    subject_fill(&s->rows, &s->config);
 }
 
 static void close_subject(struct subject *s)
@@ -170,12 +112,7 @@ static void close_subject(struct subject *s)
     coll_destroy(s->data);
     device_destroy(s->dev);
     coll_destroy(s->control);
-    mem_free(s->pixels);
-    mem_free(s->target);
-    mem_free(s->logits);
-    mem_free(s->weight);
-    mem_free(s->keys);
-    mem_free(s->copies);
+    subject_free(&s->rows);
 }
 
 int main(int argc, char **argv)
