@@ -209,6 +209,40 @@ static enum rc near_band_make(struct near_band *b, const struct near_plan *p, in
     return RC_OK;
 }
 
+/* How many of hashes [from, to) are within the radius: neither branch nor store, so that a processor
+ * that counts the bits of eight words at a time does. */
+static inline __attribute__((always_inline)) size_t near_count(const uint64_t *hashes, size_t from,
+                                                               size_t to, uint64_t hash, int radius)
+{
+    size_t n = 0;
+
+    for (size_t i = from; i < to; i++) {
+        n += __builtin_popcountll(hashes[i] ^ hash) <= radius;
+    }
+    return n;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vpopcntdq"))) static size_t near_count_wide(
+    const uint64_t *hashes, size_t from, size_t to, uint64_t hash, int radius)
+{
+    return near_count(hashes, from, to, hash, radius);
+}
+
+/* Whether the loop over [from, to) below would find nothing. */
+static bool near_none(const uint64_t *hashes, size_t from, size_t to, uint64_t hash, int radius)
+{
+    return __builtin_cpu_supports("avx512vpopcntdq") &&
+           near_count_wide(hashes, from, to, hash, radius) == 0;
+}
+#else
+static bool near_none(const uint64_t *hashes, size_t from, size_t to, uint64_t hash, int radius)
+{
+    (void)hashes, (void)from, (void)to, (void)hash, (void)radius;
+    return false;
+}
+#endif
+
 /* Indices from `from` on, below `to`, whose hashes are within the radius: at most NEAR_CHUNK, into out.
  * *next: where to go on. */
 NEAR_CLONES static size_t near_scan(const uint64_t *hashes, size_t from, size_t to, uint64_t hash,
@@ -217,11 +251,14 @@ NEAR_CLONES static size_t near_scan(const uint64_t *hashes, size_t from, size_t 
     size_t end = to - from > NEAR_CHUNK ? from + NEAR_CHUNK : to;
     size_t n = 0;
 
+    *next = end;
+    if (near_none(hashes, from, end, hash, radius)) {
+        return 0;
+    }
     for (size_t i = from; i < end; i++) {
         out[n] = (uint32_t)i;
         n += __builtin_popcountll(hashes[i] ^ hash) <= radius;
     }
-    *next = end;
     return n;
 }
 
