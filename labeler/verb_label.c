@@ -506,27 +506,26 @@ static enum rc label_all(const struct label_config *c, const struct verb_call *c
     return rc;
 }
 
+static enum rc label_line(const void *options, const char *const words[], int n,
+                          const struct verb_call *call, struct err *e)
+{
+    const struct label_config *c = options;
+
+    (void)words, (void)n;
+    if (c->model == NULL || c->data == NULL || c->out == NULL) {
+        return err_raise(e, RC_USAGE, "label needs --%s: see preceptor label --help",
+                         c->model == NULL  ? "model"
+                         : c->data == NULL ? "data"
+                                           : "out");
+    }
+    return label_all(c, call, e);
+}
+
 static enum rc label_main(const struct verb_call *call, struct err *e)
 {
-    struct label_config c = {0};
-    bool help = false;
-    enum rc rc = opts_init(label_opts, &c, e);
+    static const struct verb_line line = {&verb_label, &label_usage, label_line, false};
 
-    if (rc == RC_OK) {
-        rc = opts_parse_only(label_opts, &c, call->argc, call->argv, "label", &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&label_usage, label_opts);
-    } else if (rc == RC_OK && (c.model == NULL || c.data == NULL || c.out == NULL)) {
-        rc = err_raise(e, RC_USAGE, "label needs --%s: see preceptor label --help",
-                       c.model == NULL  ? "model"
-                       : c.data == NULL ? "data"
-                                        : "out");
-    } else if (rc == RC_OK) {
-        rc = label_all(&c, call, e);
-    }
-    opts_release(label_opts, &c);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_label = {

@@ -76,27 +76,19 @@ static enum rc report_write(const struct report_options *o, const char *path, st
     return rc;
 }
 
+static enum rc report_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    (void)call;
+    return n == 1 ? report_write(options, words[0], e)
+                  : err_raise(e, RC_USAGE, "report needs one RUN: see preceptor report --help");
+}
+
 static enum rc report_main(const struct verb_call *call, struct err *e)
 {
-    struct report_options o = {0};
-    const char **paths = mem_calloc((size_t)call->argc + 1, sizeof *paths);
-    bool help = false;
-    int n = 0;
-    enum rc rc = paths != NULL ? opts_init(report_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_report, &report_usage, report_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(report_opts, &o, call->argc, call->argv, paths, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&report_usage, report_opts);
-    } else if (rc == RC_OK && n != 1) {
-        rc = err_raise(e, RC_USAGE, "report needs one RUN: see preceptor report --help");
-    } else if (rc == RC_OK) {
-        rc = report_write(&o, paths[0], e);
-    }
-    opts_release(report_opts, &o);
-    mem_free(paths);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_report = {"report",    "one self-contained HTML page on a training run",

@@ -399,25 +399,23 @@ static enum rc select_all(const struct select_config *c, const struct verb_call 
     return rc;
 }
 
+static enum rc select_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    const struct select_config *c = options;
+
+    (void)words, (void)n;
+    return c->labels != NULL && c->out != NULL
+               ? select_all(c, call, e)
+               : err_raise(e, RC_USAGE, "select needs --%s: see preceptor select --help",
+                           c->labels == NULL ? "labels" : "out");
+}
+
 static enum rc select_main(const struct verb_call *call, struct err *e)
 {
-    struct select_config c = {0};
-    bool help = false;
-    enum rc rc = opts_init(select_opts, &c, e);
+    static const struct verb_line line = {&verb_select, &select_usage, select_line, false};
 
-    if (rc == RC_OK) {
-        rc = opts_parse_only(select_opts, &c, call->argc, call->argv, "select", &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&select_usage, select_opts);
-    } else if (rc == RC_OK && (c.labels == NULL || c.out == NULL)) {
-        rc = err_raise(e, RC_USAGE, "select needs --%s: see preceptor select --help",
-                       c.labels == NULL ? "labels" : "out");
-    } else if (rc == RC_OK) {
-        rc = select_all(&c, call, e);
-    }
-    opts_release(select_opts, &c);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_select = {"select",    "which labeled images a student trains on, how often",

@@ -117,7 +117,7 @@ static void doctor_ranks(struct doctor_rows *rows, const struct coll *control)
                    threads == 1 ? "" : "s");
 }
 
-static void doctor_folders(struct doctor_rows *rows, const char **paths, int n)
+static void doctor_folders(struct doctor_rows *rows, const char *const *paths, int n)
 {
     static const char *const here[] = {"."};
 
@@ -132,8 +132,8 @@ static void doctor_folders(struct doctor_rows *rows, const char **paths, int n)
     }
 }
 
-static void doctor_examine(struct doctor_rows *rows, const struct coll *control, const char **paths,
-                           int n)
+static void doctor_examine(struct doctor_rows *rows, const struct coll *control,
+                           const char *const *paths, int n)
 {
     char host[128] = "unknown";
 
@@ -184,40 +184,31 @@ static enum rc doctor_print_json(const struct doctor_rows *rows, struct err *e)
     return failed ? mem_raise(e, "the facts", 0) : RC_OK;
 }
 
-static enum rc doctor_main(const struct verb_call *call, struct err *e)
+static enum rc doctor_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
 {
-    const char **paths = mem_calloc((size_t)call->argc + 1, sizeof *paths);
+    const struct doctor_config *c = options;
     struct doctor_rows *rows = mem_calloc(1, sizeof *rows);
-    struct doctor_config c = {0};
-    bool help = false;
-    int n = 0;
     enum rc rc = RC_OK;
 
-    if (paths == NULL || rows == NULL) {
-        rc = mem_raise(e, "the facts", sizeof *rows);
-        goto out;
+    if (rows == NULL) {
+        return mem_raise(e, "the facts", sizeof *rows);
     }
-    rc = opts_init(doctor_opts, &c, e);
-    if (rc == RC_OK) {
-        rc = opts_parse(doctor_opts, &c, call->argc, call->argv, paths, &n, &help, e);
-    }
-    if (rc != RC_OK) {
-        goto out;
-    }
-    if (help) {
-        opts_help(&doctor_usage, doctor_opts);
-        goto out;
-    }
-    doctor_examine(rows, call->control, paths, n);
-    if (c.json) {
+    doctor_examine(rows, call->control, words, n);
+    if (c->json) {
         rc = doctor_print_json(rows, e);
     } else {
         doctor_print(rows);
     }
-out:
     mem_free(rows);
-    mem_free(paths);
     return rc;
+}
+
+static enum rc doctor_main(const struct verb_call *call, struct err *e)
+{
+    static const struct verb_line line = {&verb_doctor, &doctor_usage, doctor_line, true};
+
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_doctor = {.name = "doctor",

@@ -203,8 +203,8 @@ static enum rc models_one(const struct models_config *c, struct device *dev,
 }
 
 /* The members named, or all. */
-static enum rc models_list(const struct models_config *c, struct device *dev, const char **names,
-                           int n, json_t *array, struct err *e)
+static enum rc models_list(const struct models_config *c, struct device *dev,
+                           const char *const *names, int n, json_t *array, struct err *e)
 {
     enum rc rc = RC_OK;
 
@@ -223,7 +223,8 @@ static enum rc models_list(const struct models_config *c, struct device *dev, co
     return rc;
 }
 
-static enum rc models_work(const struct models_config *c, const char **names, int n, struct err *e)
+static enum rc models_work(const struct models_config *c, const char *const *names, int n,
+                           struct err *e)
 {
     struct device *dev = NULL;
     json_t *array = c->json ? json_array() : NULL;
@@ -250,28 +251,18 @@ static enum rc models_work(const struct models_config *c, const char **names, in
     return rc;
 }
 
+static enum rc models_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    (void)call;
+    return models_work(options, words, n, e);
+}
+
 static enum rc models_main(const struct verb_call *call, struct err *e)
 {
-    const char **names = mem_calloc((size_t)call->argc + 1, sizeof *names);
-    struct models_config c = {0};
-    bool help = false;
-    int n = 0;
-    enum rc rc = RC_OK;
+    static const struct verb_line line = {&verb_models, &models_usage, models_line, true};
 
-    if (names == NULL) {
-        return mem_raise(e, "the command line", (size_t)call->argc);
-    }
-    rc = opts_init(models_opts, &c, e);
-    if (rc == RC_OK) {
-        rc = opts_parse(models_opts, &c, call->argc, call->argv, names, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&models_usage, models_opts);
-    } else if (rc == RC_OK) {
-        rc = models_work(&c, names, n, e);
-    }
-    mem_free(names);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_models = {.name = "models",

@@ -297,22 +297,18 @@ static enum rc plan_work(const struct plan_config *c, struct err *e)
     return rc;
 }
 
+static enum rc plan_line(const void *options, const char *const words[], int n,
+                         const struct verb_call *call, struct err *e)
+{
+    (void)words, (void)n, (void)call;
+    return plan_work(options, e);
+}
+
 static enum rc plan_main(const struct verb_call *call, struct err *e)
 {
-    struct plan_config c = {0};
-    bool help = false;
-    enum rc rc = opts_init(plan_opts, &c, e);
+    static const struct verb_line line = {&verb_plan, &plan_usage, plan_line, false};
 
-    if (rc == RC_OK) {
-        rc = opts_parse_only(plan_opts, &c, call->argc, call->argv, "plan", &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&plan_usage, plan_opts);
-    } else if (rc == RC_OK) {
-        rc = plan_work(&c, e);
-    }
-    opts_release(plan_opts, &c);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_plan = {.name = "plan",

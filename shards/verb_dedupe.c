@@ -82,27 +82,18 @@ static enum rc dedupe_all(const struct dedupe_options *o, const char *const *cor
     return rc;
 }
 
+static enum rc dedupe_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    return n > 0 ? dedupe_all(options, words, n, call, e)
+                 : err_raise(e, RC_USAGE, "dedupe needs a CORPUS: see preceptor dedupe --help");
+}
+
 static enum rc dedupe_main(const struct verb_call *call, struct err *e)
 {
-    struct dedupe_options o = {0};
-    const char **corpora = mem_calloc((size_t)call->argc + 1, sizeof *corpora);
-    bool help = false;
-    int n = 0;
-    enum rc rc = corpora != NULL ? opts_init(dedupe_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_dedupe, &dedupe_usage, dedupe_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(dedupe_opts, &o, call->argc, call->argv, corpora, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&dedupe_usage, dedupe_opts);
-    } else if (rc == RC_OK && n == 0) {
-        rc = err_raise(e, RC_USAGE, "dedupe needs a CORPUS: see preceptor dedupe --help");
-    } else if (rc == RC_OK) {
-        rc = dedupe_all(&o, corpora, n, call, e);
-    }
-    opts_release(dedupe_opts, &o);
-    mem_free(corpora);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_dedupe = {

@@ -319,27 +319,19 @@ static enum rc export_all(const struct export_options *o, const char *path, stru
     return rc;
 }
 
+static enum rc export_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    (void)call;
+    return n == 1 ? export_all(options, words[0], e)
+                  : err_raise(e, RC_USAGE, "export needs one STORE: see preceptor export --help");
+}
+
 static enum rc export_main(const struct verb_call *call, struct err *e)
 {
-    struct export_options o = {0};
-    const char **paths = mem_calloc((size_t)call->argc + 1, sizeof *paths);
-    bool help = false;
-    int n = 0;
-    enum rc rc = paths != NULL ? opts_init(export_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_export, &export_usage, export_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(export_opts, &o, call->argc, call->argv, paths, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&export_usage, export_opts);
-    } else if (rc == RC_OK && n != 1) {
-        rc = err_raise(e, RC_USAGE, "export needs one STORE: see preceptor export --help");
-    } else if (rc == RC_OK) {
-        rc = export_all(&o, paths[0], e);
-    }
-    opts_release(export_opts, &o);
-    mem_free(paths);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_export = {"export",    "a store as JSON Lines, CSV or NumPy arrays",

@@ -69,28 +69,23 @@ static enum rc forget_all(const struct forget_options *o, const char *list, stru
     return rc == RC_OK ? forget_print(o, &r, e) : rc;
 }
 
+static enum rc forget_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    const struct forget_options *o = options;
+
+    (void)call;
+    return n == 1 && o->data != NULL
+               ? forget_all(o, words[0], e)
+               : err_raise(e, RC_USAGE,
+                           "forget needs one LIST and --data CORPUS: see preceptor forget --help");
+}
+
 static enum rc forget_main(const struct verb_call *call, struct err *e)
 {
-    struct forget_options o = {0};
-    const char **lists = mem_calloc((size_t)call->argc + 1, sizeof *lists);
-    bool help = false;
-    int n = 0;
-    enum rc rc = lists != NULL ? opts_init(forget_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_forget, &forget_usage, forget_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(forget_opts, &o, call->argc, call->argv, lists, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&forget_usage, forget_opts);
-    } else if (rc == RC_OK && (n != 1 || o.data == NULL)) {
-        rc = err_raise(e, RC_USAGE,
-                       "forget needs one LIST and --data CORPUS: see preceptor forget --help");
-    } else if (rc == RC_OK) {
-        rc = forget_all(&o, lists[0], e);
-    }
-    opts_release(forget_opts, &o);
-    mem_free(lists);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_forget = {

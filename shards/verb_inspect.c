@@ -494,27 +494,19 @@ static enum rc inspect_all(const struct inspect_options *o, const char *path, st
     return rc;
 }
 
+static enum rc inspect_line(const void *options, const char *const words[], int n,
+                            const struct verb_call *call, struct err *e)
+{
+    (void)call;
+    return n == 1 ? inspect_all(options, words[0], e)
+                  : err_raise(e, RC_USAGE, "inspect needs one STORE: see preceptor inspect --help");
+}
+
 static enum rc inspect_main(const struct verb_call *call, struct err *e)
 {
-    struct inspect_options o = {0};
-    const char **paths = mem_calloc((size_t)call->argc + 1, sizeof *paths);
-    bool help = false;
-    int n = 0;
-    enum rc rc = paths != NULL ? opts_init(inspect_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_inspect, &inspect_usage, inspect_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(inspect_opts, &o, call->argc, call->argv, paths, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&inspect_usage, inspect_opts);
-    } else if (rc == RC_OK && n != 1) {
-        rc = err_raise(e, RC_USAGE, "inspect needs one STORE: see preceptor inspect --help");
-    } else if (rc == RC_OK) {
-        rc = inspect_all(&o, paths[0], e);
-    }
-    opts_release(inspect_opts, &o);
-    mem_free(paths);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_inspect = {"inspect", "what a store holds", inspect_main,

@@ -182,27 +182,20 @@ static enum rc lineage_all(const struct lineage_options *o, const char *const *w
     return rc;
 }
 
+static enum rc lineage_line(const void *options, const char *const words[], int n,
+                            const struct verb_call *call, struct err *e)
+{
+    (void)call;
+    return n > 0 ? lineage_all(options, words, n, e)
+                 : err_raise(e, RC_USAGE,
+                             "lineage needs a KEY or FILE: see preceptor lineage --help");
+}
+
 static enum rc lineage_main(const struct verb_call *call, struct err *e)
 {
-    struct lineage_options o = {0};
-    const char **words = mem_calloc((size_t)call->argc + 1, sizeof *words);
-    bool help = false;
-    int n = 0;
-    enum rc rc = words != NULL ? opts_init(lineage_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_lineage, &lineage_usage, lineage_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(lineage_opts, &o, call->argc, call->argv, words, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&lineage_usage, lineage_opts);
-    } else if (rc == RC_OK && n == 0) {
-        rc = err_raise(e, RC_USAGE, "lineage needs a KEY or FILE: see preceptor lineage --help");
-    } else if (rc == RC_OK) {
-        rc = lineage_all(&o, words, n, e);
-    }
-    opts_release(lineage_opts, &o);
-    mem_free(words);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_lineage = {

@@ -206,28 +206,19 @@ static enum rc pack_all(const struct pack_options *o, const char *const *sources
     return rc;
 }
 
+static enum rc pack_line(const void *options, const char *const words[], int n,
+                         const struct verb_call *call, struct err *e)
+{
+    enum rc rc = pack_check_options(options, n, e);
+
+    return rc == RC_OK ? pack_all(options, words, n, call, e) : rc;
+}
+
 static enum rc pack_main(const struct verb_call *call, struct err *e)
 {
-    struct pack_options o = {0};
-    const char **sources = mem_calloc((size_t)call->argc + 1, sizeof *sources);
-    bool help = false;
-    int n = 0;
-    enum rc rc = sources != NULL ? opts_init(pack_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_pack, &pack_usage, pack_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(pack_opts, &o, call->argc, call->argv, sources, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&pack_usage, pack_opts);
-    } else if (rc == RC_OK) {
-        rc = pack_check_options(&o, n, e);
-        if (rc == RC_OK) {
-            rc = pack_all(&o, sources, n, call, e);
-        }
-    }
-    opts_release(pack_opts, &o);
-    mem_free(sources);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_pack = {

@@ -121,27 +121,18 @@ static enum rc verify_each(const struct verify_options *o, const char *const *pa
     return rc;
 }
 
+static enum rc verify_line(const void *options, const char *const words[], int n,
+                           const struct verb_call *call, struct err *e)
+{
+    return n > 0 ? verify_each(options, words, n, call, e)
+                 : err_raise(e, RC_USAGE, "verify needs a STORE: see preceptor verify --help");
+}
+
 static enum rc verify_main(const struct verb_call *call, struct err *e)
 {
-    struct verify_options o = {0};
-    const char **paths = mem_calloc((size_t)call->argc + 1, sizeof *paths);
-    bool help = false;
-    int n = 0;
-    enum rc rc = paths != NULL ? opts_init(verify_opts, &o, e) : mem_raise(e, "arguments", 0);
+    static const struct verb_line line = {&verb_verify, &verify_usage, verify_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(verify_opts, &o, call->argc, call->argv, paths, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&verify_usage, verify_opts);
-    } else if (rc == RC_OK && n == 0) {
-        rc = err_raise(e, RC_USAGE, "verify needs a STORE: see preceptor verify --help");
-    } else if (rc == RC_OK) {
-        rc = verify_each(&o, paths, n, call, e);
-    }
-    opts_release(verify_opts, &o);
-    mem_free(paths);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_verify = {"verify",    "whether every byte of a store is what was sealed",

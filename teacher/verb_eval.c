@@ -329,25 +329,23 @@ static enum rc eval_run(const struct eval_config *c, struct coll *coll, struct e
     return coll_agree(coll, rc, e);
 }
 
+static enum rc eval_line(const void *options, const char *const words[], int n,
+                         const struct verb_call *call, struct err *e)
+{
+    const struct eval_config *c = options;
+
+    (void)words, (void)n;
+    return c->model != NULL && c->data != NULL
+               ? eval_run(c, call->control, e)
+               : err_raise(e, RC_USAGE, "eval needs --%s: see preceptor eval --help",
+                           c->model == NULL ? "model" : "data");
+}
+
 static enum rc eval_main(const struct verb_call *call, struct err *e)
 {
-    struct eval_config c = {0};
-    bool help = false;
-    enum rc rc = opts_init(eval_opts, &c, e);
+    static const struct verb_line line = {&verb_eval, &eval_usage, eval_line, false};
 
-    if (rc == RC_OK) {
-        rc = opts_parse_only(eval_opts, &c, call->argc, call->argv, "eval", &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&eval_usage, eval_opts);
-    } else if (rc == RC_OK && (c.model == NULL || c.data == NULL)) {
-        rc = err_raise(e, RC_USAGE, "eval needs --%s: see preceptor eval --help",
-                       c.model == NULL ? "model" : "data");
-    } else if (rc == RC_OK) {
-        rc = eval_run(&c, call->control, e);
-    }
-    opts_release(eval_opts, &c);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_eval = {

@@ -296,29 +296,22 @@ static enum rc predict_run(const struct predict_config *c, const struct coll *co
     return rc;
 }
 
+static enum rc predict_line(const void *options, const char *const words[], int n,
+                            const struct verb_call *call, struct err *e)
+{
+    const struct predict_config *c = options;
+
+    return c->model != NULL && n > 0
+               ? predict_run(c, call->control, words, n, e)
+               : err_raise(e, RC_USAGE, "predict needs %s: see preceptor predict --help",
+                           c->model == NULL ? "--model" : "at least one image file");
+}
+
 static enum rc predict_main(const struct verb_call *call, struct err *e)
 {
-    struct predict_config c = {0};
-    const char **files = mem_calloc((size_t)call->argc + 1, sizeof *files);
-    bool help = false;
-    int n = 0;
-    enum rc rc =
-        files == NULL ? mem_raise(e, "the command line", 0) : opts_init(predict_opts, &c, e);
+    static const struct verb_line line = {&verb_predict, &predict_usage, predict_line, true};
 
-    if (rc == RC_OK) {
-        rc = opts_parse(predict_opts, &c, call->argc, call->argv, files, &n, &help, e);
-    }
-    if (rc == RC_OK && help) {
-        opts_help(&predict_usage, predict_opts);
-    } else if (rc == RC_OK && (c.model == NULL || n == 0)) {
-        rc = err_raise(e, RC_USAGE, "predict needs %s: see preceptor predict --help",
-                       c.model == NULL ? "--model" : "at least one image file");
-    } else if (rc == RC_OK) {
-        rc = predict_run(&c, call->control, files, n, e);
-    }
-    opts_release(predict_opts, &c);
-    mem_free(files);
-    return rc;
+    return verb_do(call, &line, e);
 }
 
 const struct verb verb_predict = {"predict",    "classes of the image files named, best first",

@@ -14,6 +14,7 @@
 
 struct coll; /* common/coll/coll.h */
 struct opt;  /* common/base/opt.h */
+struct opt_usage;
 
 struct verb_call {
     int argc; /* what follows the verb's name */
@@ -36,5 +37,24 @@ struct verb {
     const struct opt *options;
     size_t options_bytes;
 };
+
+/** What a verb does when its command line is understood.
+ * options  the struct that its table fills
+ * words    (n) what is no option; NULL if the verb takes none */
+typedef enum rc verb_work(const void *options, const char *const words[], int n,
+                          const struct verb_call *call, struct err *e);
+
+/** How a verb reads its command line. */
+struct verb_line {
+    const struct verb *verb;
+    const struct opt_usage *usage;
+    verb_work *work;
+    bool words; /* it takes words that are no options */
+};
+
+/** Read the options and words of a call and do the work, or print the help if that was asked for.
+ * RC_USAGE names what is wrong in the command line; RC_NOMEM; or what the work returned. */
+NODISCARD enum rc verb_do(const struct verb_call *call, const struct verb_line *line,
+                          struct err *e);
 
 #endif
