@@ -403,17 +403,12 @@ static enum rc label_print_json(const struct label_verb *v, const struct work_co
         (json_int_t)sum->sealed, "seconds", v->seconds, "images_per_second",
         (double)sum->labeled / v->seconds, "io_wait", sum->waited / (v->seconds * ranks), "ranks",
         ranks, "lost", v->lost, "bad", (json_int_t)v->bad, "bad_now", (json_int_t)sum->bad);
-    enum rc rc = RC_OK;
 
-    if (root == NULL || label_json_audit(root, &v->audited) != 0) {
+    if (root != NULL && label_json_audit(root, &v->audited) != 0) {
         json_decref(root);
-        return mem_raise(e, "the result", 0);
+        root = NULL;
     }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 static void label_print(const struct label_verb *v, const struct work_counts *sum)

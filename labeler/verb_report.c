@@ -35,7 +35,6 @@ static enum rc report_say(const struct report_options *o, const char *out,
                           const struct report_run *r, struct err *e)
 {
     json_t *root = NULL;
-    enum rc rc = RC_OK;
 
     if (!o->json) {
         printf("report     %s\n", out);
@@ -43,14 +42,7 @@ static enum rc report_say(const struct report_options *o, const char *out,
     }
     root = json_pack("{s:s*,s:b,s:O?,s:O?}", "report", out, "finished", r->result != NULL, "result",
                      r->result, "stores", json_object_get(r->stores, "stores"));
-    if (root == NULL) {
-        return mem_raise(e, "the result", 0);
-    }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 static enum rc report_write(const struct report_options *o, const char *path, struct err *e)

@@ -292,16 +292,8 @@ static enum rc select_print_json(const struct select_result *r, struct err *e)
         "balance", select_json_balance(r), "classes", select_json_classes(r), "forgotten",
         (json_int_t)(r->leave != NULL ? select_leave_forgotten(r->leave) : 0), "forbidden",
         (json_int_t)(r->leave != NULL ? select_leave_forbidden(r->leave) : 0));
-    enum rc rc = RC_OK;
 
-    if (root == NULL) {
-        return mem_raise(e, "the result", 0);
-    }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 /* ---- the verb -------------------------------------------------------------------------------- */

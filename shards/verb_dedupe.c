@@ -39,16 +39,8 @@ static enum rc dedupe_print_json(const struct dedupe_result *r, struct err *e)
                              "blank", (json_int_t)r->blank, "groups", (json_int_t)r->groups,
                              "dropped", (json_int_t)r->dropped, "same_hash", (json_int_t)r->same,
                              "read_seconds", r->read_s, "search_seconds", r->search_s);
-    enum rc rc = RC_OK;
 
-    if (root == NULL) {
-        return mem_raise(e, "the result", 0);
-    }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 static void dedupe_print(const struct dedupe_options *o, const struct dedupe_result *r)

@@ -38,7 +38,6 @@ static enum rc forget_print(const struct forget_options *o, const struct forget_
                             struct err *e)
 {
     json_t *root = NULL;
-    enum rc rc = RC_OK;
 
     if (!o->json) {
         printf("forgotten  %llu of %llu images named\n", (unsigned long long)r->fresh,
@@ -51,14 +50,7 @@ static enum rc forget_print(const struct forget_options *o, const struct forget_
     root = json_pack("{s:I,s:I,s:I,s:I,s:I}", "named", (json_int_t)r->named, "forgotten",
                      (json_int_t)r->fresh, "already", (json_int_t)r->already, "unknown",
                      (json_int_t)r->unknown, "all", (json_int_t)r->all);
-    if (root == NULL) {
-        return mem_raise(e, "the result", 0);
-    }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 static enum rc forget_all(const struct forget_options *o, const char *list, struct err *e)

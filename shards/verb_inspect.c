@@ -466,10 +466,7 @@ static enum rc inspect_print(const struct inspect *v, struct err *e)
     if (v->options->sample > 0) {
         rc = inspect_set(v->facts, "sample", json_incref(v->sample), e);
     }
-    if (rc == RC_OK && (json_dumpf(v->facts, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)) {
-        rc = err_raise(e, RC_IO, "cannot write the facts to standard output");
-    }
-    return rc;
+    return rc == RC_OK ? verb_print_json(json_incref(v->facts), e) : rc;
 }
 
 static enum rc inspect_all(const struct inspect_options *o, const char *path, struct err *e)

@@ -174,9 +174,8 @@ static enum rc lineage_all(const struct lineage_options *o, const char *const *w
     }
     if (rc == RC_OK && !o->json) {
         lineage_print(root);
-    } else if (rc == RC_OK &&
-               (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
+    } else if (rc == RC_OK) {
+        return verb_print_json(root, e);
     }
     json_decref(root);
     return rc;

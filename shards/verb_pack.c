@@ -88,16 +88,8 @@ static enum rc pack_print_json(const struct pack_options *o, const struct pack_r
         (json_int_t)r->in_quarantine, "new_shards", r->new_shards, "seconds", r->seconds,
         "images_per_second", (double)r->added / r->seconds, "forbidden", (json_int_t)r->forbidden,
         "forbidden_now", (json_int_t)r->forbidden_now, "unchecked", (json_int_t)r->header_images);
-    enum rc rc = RC_OK;
 
-    if (root == NULL) {
-        return mem_raise(e, "the result", 0);
-    }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 /* Of the images of the corpus, those that are new. */

@@ -63,16 +63,8 @@ static enum rc verify_print_json(const char *path, const struct verify_result *r
                              "records", (json_int_t)r->records, "bytes", (json_int_t)r->bytes,
                              "faults", (json_int_t)r->faults, "list", faults, "seconds", r->seconds,
                              "forgotten", (json_int_t)r->forgotten);
-    enum rc rc = RC_OK;
 
-    if (root == NULL) {
-        return mem_raise(e, "the result", 0);
-    }
-    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
-    }
-    json_decref(root);
-    return rc;
+    return verb_print_json(root, e);
 }
 
 static enum rc verify_all(const struct verify_options *o, const char *path,

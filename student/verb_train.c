@@ -26,16 +26,13 @@ static const struct opt_usage train_usage = {
                 "labeled \\\n"
                 "    --unlabeled dump --labels labels --selection s.lmdb --out student"};
 
-static enum rc train_print(const struct train_config *c, const json_t *o, struct err *e)
+static enum rc train_print(const struct train_config *c, json_t *o, struct err *e)
 {
     const json_t *top1 = json_object_get(o, "top1");
     const json_t *guards = json_object_get(o, "guards");
 
     if (c->json) {
-        if (json_dumpf(o, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
-            return err_raise(e, RC_IO, "cannot write the result to standard output");
-        }
-        return RC_OK;
+        return verb_print_json(json_incref(o), e);
     }
     printf("model      %s\n", json_string_value(json_object_get(o, "model")));
     printf("steps      %lld, loss %.4f\n",

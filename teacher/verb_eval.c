@@ -242,8 +242,8 @@ static enum rc eval_print_json(const struct eval_config *c, const struct eval_jo
         json_object_set_new(root, "calibration", eval_json_fit(j)) != 0) {
         rc = mem_raise(e, "the result", 0);
     }
-    if (rc == RC_OK && (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)) {
-        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
+    if (rc == RC_OK) {
+        return verb_print_json(root, e);
     }
     json_decref(root);
     return rc;

@@ -1,5 +1,7 @@
 #include "common/base/verb.h"
 
+#include <stdio.h>
+
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 
@@ -36,5 +38,19 @@ enum rc verb_do(const struct verb_call *call, const struct verb_line *line, stru
 
     mem_free(words);
     mem_free(options);
+    return rc;
+}
+
+enum rc verb_print_json(json_t *root, struct err *e)
+{
+    enum rc rc = RC_OK;
+
+    if (root == NULL) {
+        return mem_raise(e, "the result", 0);
+    }
+    if (json_dumpf(root, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF) {
+        rc = err_raise(e, RC_IO, "cannot write the result to standard output");
+    }
+    json_decref(root);
     return rc;
 }

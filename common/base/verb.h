@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "common/base/err.h"
+#include "common/base/json.h"
 
 struct coll; /* common/coll/coll.h */
 struct opt;  /* common/base/opt.h */
@@ -37,6 +38,10 @@ struct verb {
     const struct opt *options;
     size_t options_bytes;
 };
+
+/** The result of --json, a line on standard output. Takes root; NULL says that it could not be made.
+ * RC_IO, RC_NOMEM. */
+NODISCARD enum rc verb_print_json(json_t *root, struct err *e);
 
 /** What a verb does when its command line is understood.
  * options  the struct that its table fills

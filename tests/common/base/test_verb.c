@@ -113,6 +113,14 @@ static void without_memory_it_says_so(void **state)
     assert_int_equal(calls, 0);
 }
 
+static void a_result_that_could_not_be_made_is_an_error(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(verb_print_json(NULL, &e), RC_NOMEM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +128,7 @@ int main(void)
         cmocka_unit_test(a_verb_without_words_refuses_them),
         cmocka_unit_test(help_is_not_work),
         cmocka_unit_test(without_memory_it_says_so),
+        cmocka_unit_test(a_result_that_could_not_be_made_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
