@@ -13,6 +13,13 @@ struct event {
     struct device *device;
 };
 
+/* Bytes: below it one thread is as quick as many. ThreadSanitizer cannot see libgomp's barriers. */
+#if defined(__SANITIZE_THREAD__)
+#define ZERO_CHUNK (SIZE_MAX / 2)
+#else
+#define ZERO_CHUNK ((size_t)1 << 20)
+#endif
+
 enum rc device_host_alloc(struct device *d, size_t bytes, const char *what, void **out,
                           struct err *e)
 {
@@ -50,10 +57,17 @@ enum rc device_host_copy(struct device *d, struct queue *q, void *dst, const voi
 
 enum rc device_host_zero(struct device *d, struct queue *q, void *p, size_t bytes, struct err *e)
 {
+    const size_t chunks = (bytes + ZERO_CHUNK - 1) / ZERO_CHUNK;
+
     (void)d;
     (void)q;
     (void)e;
-    memset(p, 0, bytes);
+#pragma omp parallel for schedule(static) if (chunks > 1)
+    for (size_t i = 0; i < chunks; i++) {
+        const size_t from = i * ZERO_CHUNK;
+
+        memset((char *)p + from, 0, bytes - from < ZERO_CHUNK ? bytes - from : ZERO_CHUNK);
+    }
     return RC_OK;
 }
 

@@ -78,6 +78,9 @@ void net_bind(struct net *n, float *params, float *grads);
 
 /** Pack the bound parameters into the plans: after each change of them. */
 NODISCARD enum rc net_refresh(struct net *n, struct err *e);
+/** The same for the plans whose last parameter (bias, else weights) lies in [from, to) of the params:
+ * while what has just changed them is in the cache. */
+NODISCARD enum rc net_refresh_range(struct net *n, size_t from, size_t to, struct err *e);
 
 /**
  * Forward, loss and backward of one micro-batch (one BN group). The bound gradients are added to:

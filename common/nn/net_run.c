@@ -110,27 +110,41 @@ out:
     return rc;
 }
 
-enum rc net_refresh(struct net *n, struct err *e)
+static enum rc refresh_plan(struct net *n, int i, struct err *e)
+{
+    const struct graph_node *node = &n->graph.nodes[i];
+    const bool with_bias = node->op.u.conv.with_bias;
+    const double start = clock_now();
+    enum rc rc = plan_pack(n->plans[i], n->bound_params + node->weight->offset,
+                           with_bias ? n->bound_params + node->bias->offset : NULL, NULL, e);
+
+    trace_span(n->trace, "reorder", node->name, "weights into the plan's layout", start);
+    return rc;
+}
+
+enum rc net_refresh_range(struct net *n, size_t from, size_t to, struct err *e)
 {
     enum rc rc = RC_OK;
 
     assert(n->config.training && n->bound_params != NULL);
     for (int i = 0; i < n->graph.n_nodes && rc == RC_OK; i++) {
         const struct graph_node *node = &n->graph.nodes[i];
-        const float *bias = NULL;
-        double start;
+        size_t last;
 
         if (node->op.kind != OP_CONV && node->op.kind != OP_CONV_BWD_DATA) {
             continue;
         }
-        if (node->op.u.conv.with_bias) {
-            bias = n->bound_params + node->bias->offset;
+        last = node->op.u.conv.with_bias ? node->bias->offset : node->weight->offset;
+        if (last >= from && last < to) {
+            rc = refresh_plan(n, i, e);
         }
-        start = clock_now();
-        rc = plan_pack(n->plans[i], n->bound_params + node->weight->offset, bias, NULL, e);
-        trace_span(n->trace, "reorder", node->name, "weights into the plan's layout", start);
     }
     return rc;
+}
+
+enum rc net_refresh(struct net *n, struct err *e)
+{
+    return net_refresh_range(n, 0, n->params->n_total, e);
 }
 
 void net_observe(struct net *n, net_observe_fn *fn, void *ctx)

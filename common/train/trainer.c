@@ -8,7 +8,8 @@
 
 enum {
     BUCKET_MIN = 1 << 20, /* floats: 4 MiB hides latency, leaves some to overlap */
-    BUCKETS_MOST = COLL_MAX_PENDING / 2
+    BUCKETS_MOST = COLL_MAX_PENDING / 2,
+    SLICE_MIN = 1 << 18 /* floats: 1 MiB of each of the optimizer's four buffers */
 };
 
 static enum rc check(const struct trainer_config *c, struct err *e)
@@ -79,19 +80,41 @@ static enum rc alloc_host(struct trainer *t, struct err *e)
     return RC_OK;
 }
 
-static enum rc create_plans(struct trainer *t, struct err *e)
+/* Where the slice that begins at from ends: before a view, or where weight decay does. */
+static size_t slice_end(const struct trainer *t, size_t from, size_t end)
 {
-    struct op_desc op = {.kind = OP_SGD};
-    enum rc rc;
+    size_t best = end;
 
-    t->n_decayed = t->config.decay_biases ? t->params->n_biased : t->params->n_decayed;
+    for (int i = 0; i < t->params->n_views; i++) {
+        size_t at = t->params->views[i].offset;
+
+        best = at >= from + SLICE_MIN && at < best ? at : best;
+    }
+    return best;
+}
+
+static enum rc create_slices(struct trainer *t, struct err *e)
+{
+    const struct params *p = t->params;
+    const size_t decayed = t->config.decay_biases ? p->n_biased : p->n_decayed;
+    struct op_desc op = {.kind = OP_SGD};
+    enum rc rc = RC_OK;
+
+    t->slices = mem_calloc((size_t)p->n_views + 2, sizeof *t->slices);
+    if (t->slices == NULL) {
+        return mem_raise(e, "trainer", (size_t)p->n_views * sizeof *t->slices);
+    }
     op.u.sgd.momentum = (float)t->config.momentum;
     op.u.sgd.nesterov = t->config.nesterov;
-    op.u.sgd.n = t->n_decayed;
-    rc = plan_create(t->dev, &op, &t->sgd_decayed, e);
-    if (rc == RC_OK) {
-        op.u.sgd.n = t->params->n_trainable - t->n_decayed;
-        rc = plan_create(t->dev, &op, &t->sgd_rest, e);
+    for (size_t at = 0; at < p->n_trainable && rc == RC_OK;) {
+        struct trainer_slice *s = &t->slices[t->n_slices++];
+
+        s->decayed = at < decayed;
+        s->from = at;
+        s->to = slice_end(t, at, s->decayed ? decayed : p->n_trainable);
+        op.u.sgd.n = s->to - s->from;
+        rc = plan_create(t->dev, &op, &s->sgd, e);
+        at = s->to;
     }
     return rc;
 }
@@ -150,7 +173,7 @@ enum rc trainer_create(struct device *dev, struct coll *coll, const struct train
     t->bucket_floats = t->bucket_floats > BUCKET_MIN ? t->bucket_floats : BUCKET_MIN;
     rc = alloc_flat(t, e);
     rc = rc != RC_OK ? rc : alloc_host(t, e);
-    rc = rc != RC_OK ? rc : create_plans(t, e);
+    rc = rc != RC_OK ? rc : create_slices(t, e);
     rc = rc != RC_OK ? rc : create_squares(t, e);
     if (rc != RC_OK) {
         goto out;
@@ -171,8 +194,10 @@ void trainer_destroy(struct trainer *t)
     if (t == NULL) {
         return;
     }
-    plan_destroy(t->sgd_decayed);
-    plan_destroy(t->sgd_rest);
+    for (int i = 0; i < t->n_slices; i++) {
+        plan_destroy(t->slices[i].sgd);
+    }
+    mem_free(t->slices);
     plan_destroy(t->squares[0]);
     plan_destroy(t->squares[1]);
     device_free(t->dev, t->squared);

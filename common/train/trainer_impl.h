@@ -7,6 +7,14 @@
 /* Flat device buffers of n_total floats (momentum: n_trainable). */
 enum trainer_flat { FLAT_WEIGHTS, FLAT_EMA, FLAT_MOMENTUM, FLAT_GRADS, FLAT_N };
 
+/* Parameters [from, to), whole views, which one OP_SGD updates before their weights are packed: few
+ * enough to be in the cache still. */
+struct trainer_slice {
+    struct plan *sgd;
+    size_t from, to;
+    bool decayed;
+};
+
 struct trainer {
     struct device *dev;
     struct coll *coll;
@@ -15,8 +23,8 @@ struct trainer {
     const struct params *params;
     float *flat[FLAT_N];          /* device; FLAT_EMA is NULL without EMA */
     float *mirror[FLAT_N];        /* host copies, where the device's memory is not the host's */
-    struct plan *sgd_decayed, *sgd_rest; /* OP_SGD with and without weight decay */
-    size_t n_decayed;             /* floats of sgd_decayed; sgd_rest has the other trainables */
+    struct trainer_slice *slices; /* of all trainables, in order */
+    int n_slices;
     float *stats[3];              /* host: staging of the BN part of weights, EMA and gradients */
     float *keep, *dropout, *loss; /* host: of one micro-batch */
     struct plan *squares[2];      /* OP_SQUARES of the gradient's trainables and of its BN part */

@@ -189,22 +189,23 @@ static enum rc report_nonfinite(struct trainer *t, double bad_ranks, struct err 
 
 /* ---- the update ------------------------------------------------------------------------------ */
 
-static enum rc sgd(struct trainer *t, struct plan *plan, size_t from, const float scalars[4],
-                   struct err *e)
+/* scalars: rate, weight decay, the gradient's scale, the EMA's decay */
+static enum rc update_slice(struct trainer *t, const struct trainer_slice *s,
+                            const float scalars[4], struct err *e)
 {
-    float numbers[4];
-    void *args[PLAN_MAX_ARGS];
+    const double start = clock_now();
+    float numbers[4] = {scalars[0], s->decayed ? scalars[1] : 0, scalars[2], scalars[3]};
+    void *args[PLAN_MAX_ARGS] = {NULL};
+    enum rc rc;
 
-    memcpy(numbers, scalars, sizeof numbers);
-    for (int i = 0; i < FLAT_N; i++) {
-        args[i] = NULL;
-    }
-    args[0] = t->flat[FLAT_WEIGHTS] + from;
-    args[1] = t->flat[FLAT_GRADS] + from;
-    args[2] = t->flat[FLAT_MOMENTUM] + from;
-    args[3] = t->flat[FLAT_EMA] != NULL ? t->flat[FLAT_EMA] + from : NULL;
+    args[0] = t->flat[FLAT_WEIGHTS] + s->from;
+    args[1] = t->flat[FLAT_GRADS] + s->from;
+    args[2] = t->flat[FLAT_MOMENTUM] + s->from;
+    args[3] = t->flat[FLAT_EMA] != NULL ? t->flat[FLAT_EMA] + s->from : NULL;
     args[4] = numbers;
-    return plan_run(plan, args, e);
+    rc = plan_run(s->sgd, args, e);
+    trace_span(t->trace, "optimizer", "update, momentum, EMA", NULL, start);
+    return rc != RC_OK ? rc : net_refresh_range(t->net, s->from, s->to, e);
 }
 
 /* running = (1-m)*running + m*mean over the micro-batches; then the EMA of it (design.md 7.5). */
@@ -244,14 +245,16 @@ static enum rc update(struct trainer *t, double scale, double lr, struct err *e)
 {
     double decay = schedule_ema_decay(t->config.ema_decay, t->steps + 1);
     float scalars[4] = {(float)lr, (float)t->config.weight_decay, (float)scale, (float)decay};
-    const double start = clock_now();
-    enum rc rc = sgd(t, t->sgd_decayed, 0, scalars, e);
+    double start;
+    enum rc rc = RC_OK;
 
-    scalars[1] = 0;
-    rc = rc != RC_OK ? rc : sgd(t, t->sgd_rest, t->n_decayed, scalars, e);
+    for (int i = 0; i < t->n_slices && rc == RC_OK; i++) {
+        rc = update_slice(t, &t->slices[i], scalars, e);
+    }
+    start = clock_now();
     rc = rc != RC_OK ? rc : update_statistics(t, decay, e);
-    trace_span(t->trace, "optimizer", "update, momentum, EMA", NULL, start);
-    return rc != RC_OK ? rc : net_refresh(t->net, e);
+    trace_span(t->trace, "optimizer", "statistics and their EMA", NULL, start);
+    return rc;
 }
 
 /* ---- the step -------------------------------------------------------------------------------- */
