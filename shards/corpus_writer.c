@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,12 +21,26 @@
 static const double WRITER_PATIENCE = 2;
 static const uint64_t WRITER_SHARD_BYTES = (uint64_t)1 << 30;
 
+/* A shard that a thread of its own writes while the next one fills. */
+struct sealing {
+    pthread_t thread;
+    bool under_way;
+    atomic_bool done; /* the thread has nothing left to do */
+    const char *dir;
+    struct pending *images;
+    struct corpus_shard shard;
+    enum rc rc;
+    struct err err;
+};
+
 struct corpus_writer {
     int lock; /* the folder, held with flock */
     struct corpus *corpus;
     struct known *known;
     struct pending *lanes[CORPUS_LANES];
     int n_lanes;
+    struct pending *spare; /* empty: takes the place of a lane that is sealed */
+    struct sealing sealing;
     struct pending *late;        /* no images: notes on files whose images may be in any lane */
     struct corpus_extras extras; /* occurrences of sealed images, not written yet */
     uint64_t shard_bytes;
@@ -130,8 +146,9 @@ enum rc corpus_writer_open(const struct corpus_writer_config *config, struct cor
     if (rc == RC_OK) {
         rc = pending_create(config->path, 0, &w->late, e);
     }
-    for (int i = 0; i < w->n_lanes && rc == RC_OK; i++) {
-        rc = pending_create(config->path, memory / (uint64_t)w->n_lanes, &w->lanes[i], e);
+    for (int i = 0; i <= w->n_lanes && rc == RC_OK; i++) {
+        rc = pending_create(config->path, memory / (uint64_t)(w->n_lanes + 1),
+                            i < w->n_lanes ? &w->lanes[i] : &w->spare, e);
     }
     if (rc == RC_OK) {
         rc = known_open(w->corpus, &w->known, e);
@@ -149,7 +166,12 @@ void corpus_writer_close(struct corpus_writer *w)
     if (w == NULL) {
         return;
     }
+    if (w->sealing.under_way) {
+        (void)pthread_join(w->sealing.thread, NULL);
+        pending_destroy(w->sealing.images);
+    }
     known_close(w->known);
+    pending_destroy(w->spare);
     for (int i = 0; i < w->n_lanes; i++) {
         pending_destroy(w->lanes[i]);
     }
@@ -164,7 +186,7 @@ void corpus_writer_close(struct corpus_writer *w)
 
 /* ---- sealing ----------------------------------------------------------------------------------- */
 
-/* Enter the images of the shard just sealed (pending, in key order) among the known ones. */
+/* Enter the images of the shard that is to be sealed among the known ones. */
 static enum rc writer_learn(struct corpus_writer *w, const struct pending *lane, uint32_t shard,
                             struct err *e)
 {
@@ -214,38 +236,6 @@ static enum rc writer_learn_files(struct corpus_writer *w, const struct pending 
     return rc;
 }
 
-/* Seal one lane as the next shard, in memory and on disk but for the manifest. */
-static enum rc writer_seal(struct corpus_writer *w, struct pending *lane, struct err *e)
-{
-    struct corpus *c = w->corpus;
-    struct corpus_shard s = {.header = w->header};
-    enum rc rc = RC_OK;
-
-    if (pending_count(lane) == 0) {
-        return RC_OK;
-    }
-    (void)snprintf(s.name, sizeof s.name, "images-%06d.lmdb", c->n_shards);
-    rc = shard_writer_seal(c->path, lane, &s, e);
-    if (rc == RC_OK) {
-        rc = corpus_append_shard(c, &s, e);
-    }
-    if (rc == RC_OK) {
-        rc = near_hashes_seal(c->path, c->n_shards - 1, &s.digest, lane, e);
-    }
-    if (rc == RC_OK) {
-        rc = writer_learn(w, lane, (uint32_t)c->n_shards - 1, e);
-    }
-    if (rc == RC_OK) {
-        rc = writer_learn_files(w, lane, e);
-    }
-    if (rc == RC_OK) {
-        rc = pending_reset(lane, e);
-    }
-    w->stats.shards++;
-    w->save = true;
-    return rc;
-}
-
 static enum rc writer_seal_extras(struct corpus_writer *w, struct err *e)
 {
     struct corpus *c = w->corpus;
@@ -284,28 +274,97 @@ static enum rc writer_publish(struct corpus_writer *w, struct err *e)
     return rc;
 }
 
+static void *sealing_main(void *arg)
+{
+    struct sealing *s = arg;
+
+    s->rc = shard_writer_seal(s->dir, s->images, &s->shard, &s->err);
+    atomic_store(&s->done, true);
+    return NULL;
+}
+
+/* Wait for the shard that is under way, and enter it in the manifest. */
+static enum rc writer_seal_end(struct corpus_writer *w, struct err *e)
+{
+    struct sealing *s = &w->sealing;
+    struct corpus *c = w->corpus;
+    enum rc rc = RC_OK;
+
+    if (!s->under_way) {
+        return RC_OK;
+    }
+    (void)pthread_join(s->thread, NULL);
+    s->under_way = false;
+    w->spare = s->images;
+    rc = s->rc == RC_OK ? RC_OK : err_raise(e, s->rc, "%s", s->err.msg);
+    if (rc == RC_OK) {
+        rc = corpus_append_shard(c, &s->shard, e);
+    }
+    if (rc == RC_OK) {
+        rc = near_hashes_seal(c->path, c->n_shards - 1, &s->shard.digest, w->spare, e);
+    }
+    if (rc == RC_OK) {
+        rc = pending_reset(w->spare, e);
+    }
+    w->stats.shards++;
+    w->save = true;
+    return rc == RC_OK ? writer_publish(w, e) : rc;
+}
+
+/* Begin to seal a lane as the next shard. Its images are known from here on, though not for good before
+ * the shard is in the manifest. */
+static enum rc writer_seal(struct corpus_writer *w, struct pending **lane, struct err *e)
+{
+    struct sealing *s = &w->sealing;
+    enum rc rc = writer_seal_end(w, e);
+
+    if (rc != RC_OK || pending_count(*lane) == 0) {
+        return rc;
+    }
+    s->shard = (struct corpus_shard){.header = w->header};
+    (void)snprintf(s->shard.name, sizeof s->shard.name, "images-%06d.lmdb", w->corpus->n_shards);
+    rc = writer_learn(w, *lane, (uint32_t)w->corpus->n_shards, e);
+    if (rc == RC_OK) {
+        rc = writer_learn_files(w, *lane, e);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    s->dir = w->corpus->path;
+    s->images = *lane;
+    s->rc = RC_OK;
+    atomic_store(&s->done, false);
+    if (pthread_create(&s->thread, NULL, sealing_main, s) != 0) {
+        return err_raise(e, RC_LIB, "the system gives no thread");
+    }
+    s->under_way = true;
+    *lane = w->spare;
+    w->spare = NULL;
+    return RC_OK;
+}
+
 /* The rests of the lanes, as many as fit together in a shard. */
 enum rc corpus_writer_flush(struct corpus_writer *w, struct err *e)
 {
-    struct pending *last = w->lanes[0];
+    struct pending **last = &w->lanes[0];
     enum rc rc = RC_OK;
 
     for (int i = 1; i < w->n_lanes && rc == RC_OK; i++) {
         struct pending *lane = w->lanes[i];
 
-        if (pending_bytes(last) + pending_bytes(lane) <= w->shard_bytes &&
-            pending_count(last) + pending_count(lane) <= CORPUS_SHARD_IMAGES) {
-            rc = pending_merge(last, lane, e);
+        if (pending_bytes(*last) + pending_bytes(lane) <= w->shard_bytes &&
+            pending_count(*last) + pending_count(lane) <= CORPUS_SHARD_IMAGES) {
+            rc = pending_merge(*last, lane, e);
             continue;
         }
         rc = writer_seal(w, last, e);
-        if (rc == RC_OK) {
-            rc = writer_publish(w, e);
-        }
-        last = lane;
+        last = &w->lanes[i];
     }
     if (rc == RC_OK) {
         rc = writer_seal(w, last, e);
+    }
+    if (rc == RC_OK) {
+        rc = writer_seal_end(w, e);
     }
     if (rc == RC_OK) {
         rc = writer_learn_files(w, w->late, e);
@@ -319,9 +378,9 @@ enum rc corpus_writer_flush(struct corpus_writer *w, struct err *e)
 /* ---- adding ------------------------------------------------------------------------------------ */
 
 /* A key is a hash already. Bytes that neither sort shards nor pick slots of pending's table. */
-static struct pending *writer_lane(const struct corpus_writer *w, const struct key128 *key)
+static struct pending **writer_lane(struct corpus_writer *w, const struct key128 *key)
 {
-    return w->lanes[(key->b[14] << 8 | key->b[15]) % w->n_lanes];
+    return &w->lanes[(key->b[14] << 8 | key->b[15]) % w->n_lanes];
 }
 
 enum rc corpus_writer_has(struct corpus_writer *w, const struct key128 *key, bool *has,
@@ -330,7 +389,7 @@ enum rc corpus_writer_has(struct corpus_writer *w, const struct key128 *key, boo
     struct known_image image;
     uint32_t index = 0;
 
-    *has = pending_find(writer_lane(w, key), key, &index);
+    *has = pending_find(*writer_lane(w, key), key, &index);
     return *has ? RC_OK : known_find_image(w->known, key, has, &image, e);
 }
 
@@ -384,7 +443,7 @@ static enum rc writer_add_pending(struct corpus_writer *w, const struct corpus_i
                                   uint32_t index, bool fresh, enum corpus_added *added,
                                   struct err *e)
 {
-    struct pending *lane = writer_lane(w, &image->key);
+    struct pending *lane = *writer_lane(w, &image->key);
     bool same = false;
     enum rc rc =
         pending_occur(lane, index, image->cls, image->source, image->source_bytes, &same, e);
@@ -403,7 +462,7 @@ static enum rc writer_add_pending(struct corpus_writer *w, const struct corpus_i
 enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *image,
                           enum corpus_added *added, struct err *e)
 {
-    struct pending *lane = writer_lane(w, &image->key);
+    struct pending **lane = writer_lane(w, &image->key);
     struct known_image was;
     uint32_t index = 0;
     bool found = false;
@@ -416,28 +475,27 @@ enum rc corpus_writer_add(struct corpus_writer *w, const struct corpus_image *im
                          (int)(image->source_bytes & UINT16_MAX), image->source, w->corpus->path,
                          image->cls, w->corpus->classes.n, image->bytes);
     }
-    if (pending_find(lane, &image->key, &index)) {
+    if (pending_find(*lane, &image->key, &index)) {
         return writer_add_pending(w, image, index, false, added, e);
     }
     rc = known_find_image(w->known, &image->key, &found, &was, e);
     if (rc != RC_OK || found) {
         return rc == RC_OK ? writer_add_later(w, image, &was, added, e) : rc;
     }
-    if (pending_count(lane) > 0 && (pending_count(lane) >= CORPUS_SHARD_IMAGES ||
-                                    pending_bytes(lane) + image->bytes > w->shard_bytes)) {
+    if (pending_count(*lane) > 0 && (pending_count(*lane) >= CORPUS_SHARD_IMAGES ||
+                                     pending_bytes(*lane) + image->bytes > w->shard_bytes)) {
         rc = writer_seal(w, lane, e);
-        if (rc == RC_OK) {
-            rc = writer_publish(w, e);
-        }
+    } else if (w->sealing.under_way && atomic_load(&w->sealing.done)) {
+        rc = writer_seal_end(w, e);
     }
     if (rc == RC_OK) {
-        rc = pending_add(lane, &image->key, image->data, image->bytes, image->block, &index, e);
+        rc = pending_add(*lane, &image->key, image->data, image->bytes, image->block, &index, e);
     }
     if (rc != RC_OK) {
         return rc;
     }
     if (image->hashed) {
-        pending_set_hash(lane, index, image->phash);
+        pending_set_hash(*lane, index, image->phash);
     }
     w->stats.images++;
     w->stats.bytes += image->bytes;
@@ -462,7 +520,7 @@ enum rc corpus_writer_note_source(struct corpus_writer *w, json_t *source, struc
 enum rc corpus_writer_note_file(struct corpus_writer *w, const struct key128 *image,
                                 const char *path, const struct known_file *file, struct err *e)
 {
-    struct pending *lane = image != NULL ? writer_lane(w, image) : w->late;
+    struct pending *lane = image != NULL ? *writer_lane(w, image) : w->late;
     struct known_note note;
     uint32_t index = 0;
 

@@ -9,8 +9,8 @@
 
 #include "common/base/mem.h"
 
-/* Blocks between the writer and the thread that hashes. */
-enum { FILE_BLOCK = 1 << 20, FILE_BLOCKS = 8 };
+/* Blocks between the writer and the thread that hashes; so many are given to the disk at a time. */
+enum { FILE_BLOCK = 1 << 20, FILE_BLOCKS = 32, FILE_BATCH = 32 };
 
 struct hashed_file {
     int fd;
@@ -35,9 +35,21 @@ static unsigned char *file_block(const struct hashed_file *f, uint64_t i)
     return f->blocks + (size_t)(i % FILE_BLOCKS) * FILE_BLOCK;
 }
 
+/* Let the disk begin with what is written, so that the fsync at the end finds little to do. Block `next`
+ * has been handed over: those before it are written. */
+static void file_begin_sync(const struct hashed_file *f, uint64_t *begun, uint64_t next)
+{
+    if (next - *begun >= FILE_BATCH) {
+        (void)sync_file_range(f->fd, (off_t)(*begun * FILE_BLOCK),
+                              (off_t)((next - *begun) * FILE_BLOCK), SYNC_FILE_RANGE_WRITE);
+        *begun = next;
+    }
+}
+
 static void *file_hash(void *arg)
 {
     struct hashed_file *f = arg;
+    uint64_t begun = 0; /* blocks that the disk has begun with */
 
     (void)pthread_mutex_lock(&f->lock);
     for (;;) {
@@ -52,6 +64,7 @@ static void *file_hash(void *arg)
         bytes = f->hashed + 1 == f->filled ? f->last : FILE_BLOCK;
         (void)pthread_mutex_unlock(&f->lock);
         hash_update(f->hash, file_block(f, f->hashed), bytes);
+        file_begin_sync(f, &begun, f->hashed);
         (void)pthread_mutex_lock(&f->lock);
         f->hashed++;
         (void)pthread_cond_signal(&f->changed);

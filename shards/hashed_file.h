@@ -13,7 +13,7 @@
 
 struct hashed_file;
 
-/** Make path, or make it empty. Some 8 MiB. RC_IO, RC_NOMEM, RC_LIB no thread. */
+/** Make path, or make it empty. Some 32 MiB. RC_IO, RC_NOMEM, RC_LIB no thread. */
 NODISCARD enum rc hashed_file_create(const char *path, struct hashed_file **out, struct err *e);
 /** What was not finished is worth nothing; the file is left. NULL is fine. */
 void hashed_file_close(struct hashed_file *f);
