@@ -1,3 +1,5 @@
+#include <limits.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -14,6 +16,8 @@ struct pack_options {
     double watchdog;
     int64_t skip, first, skip_per_class, limit_per_class, shard_bytes, threads, forbid_radius, seed;
 };
+
+enum { PACK_HEAP_STEP = 64 << 20 };
 
 #define AT(field) offsetof(struct pack_options, field)
 
@@ -188,8 +192,12 @@ static enum rc pack_all(const struct pack_options *o, const char *const *sources
                                        .watchdog = o->watchdog,
                                        .stop = call->stop};
     struct pack_result result;
-    enum rc rc = pack_run(&config, &result, e);
+    enum rc rc = RC_OK;
 
+    /* The images of a shard wait on the heap: it grows in large steps, and is kept for the next shard. */
+    (void)mallopt(M_TOP_PAD, PACK_HEAP_STEP);
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    rc = pack_run(&config, &result, e);
     if (rc == RC_OK && o->json) {
         rc = pack_print_json(o, &result, e);
     } else if (rc == RC_OK) {
