@@ -502,7 +502,9 @@ cudnnStatus_t answer(descriptor *d, cudnnBackendAttributeName_t name, i64 max, i
         std::string text = text_of(d);
 
         *n = (i64)text.size() + 1;
-        memcpy(out, text.c_str(), max >= *n ? (size_t)*n : 0);
+        if (max >= *n) {
+            memcpy(out, text.c_str(), (size_t)*n);
+        }
         return CUDNN_STATUS_SUCCESS;
     }
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
@@ -510,7 +512,9 @@ cudnnStatus_t answer(descriptor *d, cudnnBackendAttributeName_t name, i64 max, i
         return CUDNN_STATUS_SUCCESS;
     case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE:
         *n = narrow ? 1 : 0;
-        memcpy(out, &note, max > 0 && narrow ? sizeof note : 0);
+        if (max > 0 && narrow) {
+            memcpy(out, &note, sizeof note);
+        }
         return CUDNN_STATUS_SUCCESS;
     case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
         memcpy(out, &bytes, sizeof bytes);
