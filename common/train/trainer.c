@@ -62,6 +62,34 @@ static enum rc alloc_flat(struct trainer *t, struct err *e)
     return RC_OK;
 }
 
+/* The same, and where a GPU's memory runs out about how many images leave room for it. */
+static enum rc alloc_flat_or_say(struct trainer *t, struct err *e)
+{
+    struct err own = {0};
+    struct net_memory m;
+    size_t before = 0, total = 0;
+    double need = 0, images;
+    const bool known = device_memory(t->dev, &before, &total, NULL) == RC_OK;
+    const enum rc rc = alloc_flat(t, &own);
+
+    if (rc == RC_OK) {
+        return RC_OK;
+    }
+    for (int i = 0; i < FLAT_N; i++) {
+        const bool kept = i != FLAT_EMA || t->config.ema_decay > 0;
+
+        need += kept ? (double)(flat_floats(t, (enum trainer_flat)i) * sizeof(float)) : 0;
+    }
+    if (rc != RC_NOMEM || !known || need <= (double)before) {
+        return err_raise(e, rc, "%s", own.msg);
+    }
+    net_memory(t->net, &m);
+    images = 1 - (need - (double)before) / (double)(m.activations + m.buffers);
+    images *= t->config.net.batch;
+    return err_raise(e, rc, "%s; of the batch of %d about %d images fit", own.msg,
+                     t->config.net.batch, images > 0 ? (int)images : 0);
+}
+
 static enum rc alloc_host(struct trainer *t, struct err *e)
 {
     size_t batch = (size_t)t->config.net.batch;
@@ -171,7 +199,7 @@ enum rc trainer_create(struct device *dev, struct coll *coll, const struct train
     t->params = net_params(t->net);
     t->bucket_floats = t->params->n_decayed / BUCKETS_MOST;
     t->bucket_floats = t->bucket_floats > BUCKET_MIN ? t->bucket_floats : BUCKET_MIN;
-    rc = alloc_flat(t, e);
+    rc = alloc_flat_or_say(t, e);
     rc = rc != RC_OK ? rc : alloc_host(t, e);
     rc = rc != RC_OK ? rc : create_slices(t, e);
     rc = rc != RC_OK ? rc : create_squares(t, e);

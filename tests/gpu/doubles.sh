@@ -25,7 +25,7 @@ passes() {
 }
 
 # What a machine with a GPU is asked to run first: every operation against ref, and the rest.
-case ${MODE:-release} in asan | tsan) export BRIEF=1 ;; esac # no gradients by differences: minutes there
+case ${MODE:-release} in asan | tsan) export BRIEF=1 ;; esac # the minutes of gradients and bits: not there
 FAKE_CUDA_DEVICES=2 QUICK=1 PRECEPTOR=$BUILD_DIR/tests/gpu/preceptor UNITS=$BUILD_DIR/tests/gpu \
     tests/gpu/first-contact.sh "$TMP/report" || cat "$TMP/report"
 

@@ -153,7 +153,7 @@ fi
 step operations "$(unit common/device/test_device_ops)"
 [ -n "${BRIEF:-}" ] || step gradients "$(unit common/device/test_device_grad)"
 step device env PRECEPTOR_PLAN_CACHE= "$(unit common/device/test_device)"
-step bits "$(unit common/device/test_device_bits)"
+[ -n "${BRIEF:-}" ] || step bits "$(unit common/device/test_device_bits)"
 step logits-are-pytorchs "$(unit common/nn/test_net_golden)"
 step copies-ahead "$(unit common/nn/test_net_stage)"
 step trainer "$(unit common/train/test_trainer)"

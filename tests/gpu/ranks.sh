@@ -77,8 +77,12 @@ fails() {
     ok "$1"
 }
 
-fails gpu-memory-that-runs-out-is-named 2 'out of memory: .* MiB for .* smaller batch' \
+fails gpu-memory-that-runs-out-is-named 2 \
+    'out of memory: .* MiB for activations, .* smaller batch; of the batch of 16 about [1-9] images fit' \
     FAKE_CUDA_MEMORY=3000000
+fails gpu-memory-that-parameters-lack-is-named 2 \
+    'out of memory: .* MiB for (gradients|momentum|EMA), .* of the batch of 16 about 1[0-5] images fit' \
+    FAKE_CUDA_MEMORY=14500000
 fails a-gpu-that-is-lost-ends-all-ranks 2 'GPU [01]: .*fallen off the bus' FAKE_CUDA_FAIL_AT=150
 fails more-ranks-than-gpus-is-said 3 'rank 2 of this host has no GPU, there are 2' \
     FAKE_CUDA_DEVICES=2
