@@ -475,7 +475,14 @@ static int recast(char **a)
                        (const char *const[]){"class_names", st_metadata(f, "class_names"), NULL},
                        &e),
               &e);
-    return 0; /* memory goes with the process */
+    for (int i = 0; i < n; i++) {
+        if (to[i].data != &one && to[i].type != ST_I64) {
+            mem_free((void *)(uintptr_t)to[i].data); /* recast_tensor's */
+        }
+    }
+    mem_free(to);
+    st_close(f);
+    return 0;
 }
 
 int main(int argc, char **argv)
