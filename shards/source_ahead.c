@@ -31,7 +31,7 @@ struct ahead_file {
     struct source_look look;
     bool looked;
     bool no_memory;
-    bool done; /* under the lock */
+    bool got, done; /* under the lock: read; looked at too */
 };
 
 struct source_ahead {
@@ -45,7 +45,7 @@ struct source_ahead {
     uint64_t added, taken; /* files added, and taken by threads */
     uint64_t met;
     int idle;     /* threads that wait */
-    bool waiting; /* the walk does, for files[met] */
+    bool waiting; /* the walk does, for files[met] or for one that is looked at with it */
     bool stop;
 };
 
@@ -86,8 +86,7 @@ static void ahead_read(struct ahead_file *f)
 }
 
 /* Read n files, and look at those that may be images. */
-static void ahead_look(const struct source_ahead *a, struct ahead_file *const files[], int n,
-                       int thread)
+static void ahead_look(struct source_ahead *a, struct ahead_file *const files[], int n, int thread)
 {
     struct source_seen seen[AHEAD_AT_ONCE];
     int looked = 0;
@@ -99,6 +98,12 @@ static void ahead_look(const struct source_ahead *a, struct ahead_file *const fi
             continue;
         }
         ahead_read(f);
+        (void)pthread_mutex_lock(&a->lock);
+        f->got = true;
+        if (a->waiting) {
+            (void)pthread_cond_signal(&a->done);
+        }
+        (void)pthread_mutex_unlock(&a->lock);
         f->looked = f->read.whole && f->read.failed == 0 && !f->no_memory &&
                     source_sniff(f->read.head, f->read.bytes) != SOURCE_ARCHIVE;
         if (f->looked) {
@@ -219,6 +224,17 @@ void source_ahead_destroy(struct source_ahead *a)
 
 /* ---- the walk ---------------------------------------------------------------------------------- */
 
+/* What the walk waits for: the oldest file, or one that is looked at with it and not read yet. */
+static const char *ahead_late(const struct source_ahead *a)
+{
+    uint64_t i = a->met;
+
+    while (i + 1 < a->taken && i + 1 < a->met + AHEAD_AT_ONCE && a->files[i % AHEAD_FILES].got) {
+        i++;
+    }
+    return a->files[i % AHEAD_FILES].image.path;
+}
+
 /* Meet the oldest file, when it is read. */
 static enum rc ahead_meet(const struct source *s, struct err *e)
 {
@@ -226,13 +242,14 @@ static enum rc ahead_meet(const struct source *s, struct err *e)
     struct ahead_file *f = &a->files[a->met % AHEAD_FILES];
     enum rc rc = RC_OK;
 
-    watch_at("reading", f->image.path);
     (void)pthread_mutex_lock(&a->lock);
     if (!f->done) {
         (void)pthread_cond_broadcast(&a->work);
     }
     a->waiting = true;
+    watch_at("reading", f->image.path);
     while (!f->done) {
+        watch_at("reading", ahead_late(a));
         (void)pthread_cond_wait(&a->done, &a->lock);
     }
     a->waiting = false;
@@ -314,6 +331,7 @@ enum rc source_ahead_add(const struct source *s, const struct source_image *imag
     f->looked = false;
     f->no_memory = false;
     f->read = (struct source_read){.fd = -1};
+    f->got = false;
     f->done = false;
     (void)pthread_mutex_lock(&a->lock);
     a->added++;

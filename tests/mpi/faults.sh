@@ -220,7 +220,7 @@ for name in pack select; do
     case $name in
         pack)
             COMMAND=(pack --unlabeled --shard-bytes 16K --quiet "$WORK/dump-images-idx3-ubyte" --out)
-            faults="sync:/images-:4:eio write:/images-:20:full write:corpus.json:2:eio sync:/known:1:eio"
+            faults="sync:/images-:4:eio write:/images-:3:full write:corpus.json:2:eio sync:/known:1:eio"
             what=corpus.json
             cp "$DUMP/corpus.json" "$WORK/want.json"
             ;;

@@ -104,7 +104,7 @@ images() {
 result() {
     (
         cd "$1" || exit 1
-        find . -type f ! -name 'state-*' ! -name 'model-*' ! -name checkpoint.json ! -name known.lmdb \
+        find . -type f ! -name 'state-*' ! -name 'model-*' ! -name checkpoint.json ! -name 'known.*' \
             ! -name metrics.jsonl ! -name result.json ! -name recipe.yaml | LC_ALL=C sort | xargs -r sha256sum
         if [ -e run/metrics.jsonl ]; then # a step once, and with the same loss
             sed -E 's/.*"step": ?([0-9]+).*"loss": ?([^,}]+).*/loss \2 step_\1/' run/metrics.jsonl
