@@ -1,3 +1,0 @@
-release/shards/map_guard.o: shards/map_guard.c shards/map_guard.h
-
-shards/map_guard.h:
