@@ -3,7 +3,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/fs.h"
-#include "common/base/hash_pair.h"
 #include "common/base/mem.h"
 #include "common/base/watch.h"
 #include "shards/json_bytes.h"
@@ -209,31 +208,18 @@ static enum rc pack_image(void *ctx, const struct source_image *image, struct er
 }
 
 /* On a thread that reads ahead. */
-static void pack_look(void *ctx, int thread, const struct source_seen *seen, int n)
+static void pack_look(void *ctx, int thread, const void *data, size_t bytes,
+                      struct source_look *out)
 {
     const struct pack *p = ctx;
 
-    if (n == 2) {
-        const void *const data[2] = {seen[0].data, seen[1].data};
-        const size_t bytes[2] = {seen[0].bytes, seen[1].bytes};
-        struct key128 keys[2];
-
-        hash_pair_keys(data, bytes, keys);
-        seen[0].look->key = keys[0];
-        seen[1].look->key = keys[1];
-    } else {
-        hash_key(seen->data, seen->bytes, &seen->look->key);
-    }
-    for (int i = 0; i < n; i++) {
-        struct source_look *out = seen[i].look;
-
-        out->why = IMAGE_OK;
-        out->detail[0] = '\0';
-        out->rc = p->config->check == PACK_CHECK_HEADER
-                      ? pack_pool_probe(p->codecs[thread], seen[i].data, seen[i].bytes, &out->why,
-                                        out->detail, sizeof out->detail)
-                      : RC_OK;
-    }
+    hash_key(data, bytes, &out->key);
+    out->why = IMAGE_OK;
+    out->detail[0] = '\0';
+    out->rc = p->config->check == PACK_CHECK_HEADER
+                  ? pack_pool_probe(p->codecs[thread], data, bytes, &out->why, out->detail,
+                                    sizeof out->detail)
+                  : RC_OK;
 }
 
 static enum rc pack_bad(void *ctx, const struct source_image *image, const char *reason,

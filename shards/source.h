@@ -52,13 +52,6 @@ struct source_image {
 
 enum source_known { SOURCE_UNKNOWN, SOURCE_KNOWN_IMAGE, SOURCE_KNOWN_ARCHIVE };
 
-/** Bytes that are there, and what they tell, to be filled. */
-struct source_seen {
-    const void *data;
-    size_t bytes;
-    struct source_look *look;
-};
-
 /** What the walk tells. Any error ends the walk. */
 struct source_visitor {
     void *ctx;
@@ -72,9 +65,9 @@ struct source_visitor {
     /* Something that cannot be read: not a regular file, larger than the limit, a broken archive. */
     enum rc (*bad)(void *ctx, const struct source_image *image, const char *reason,
                    const char *detail, struct err *e);
-    /* Optional, with a number of threads that read files ahead: one of them, 0 to ahead - 1, has read n
-     * files of their own, 1 or 2. Called beside everything else. */
-    void (*look)(void *ctx, int thread, const struct source_seen *seen, int n);
+    /* Optional, with a number of threads that read files ahead: one of them, 0 to ahead - 1, has read a
+     * file and fills what its bytes tell. Called beside everything else. */
+    void (*look)(void *ctx, int thread, const void *data, size_t bytes, struct source_look *out);
     int ahead;
     /* An archive (or IDX file) was read to its end. */
     enum rc (*done)(void *ctx, const char *path, uint64_t bytes, int64_t mtime_ns, struct err *e);

@@ -11,13 +11,7 @@
 
 /* Files in flight; larger ones are only begun; so many wake the threads at once, since waking costs more
  * than a small file. */
-enum {
-    AHEAD_FILES = 64,
-    AHEAD_WHOLE = 1 << 20,
-    AHEAD_WAKE = 8,
-    AHEAD_THREADS = 64,
-    AHEAD_AT_ONCE = 2
-};
+enum { AHEAD_FILES = 64, AHEAD_WHOLE = 1 << 20, AHEAD_WAKE = 8, AHEAD_THREADS = 64 };
 
 struct ahead_file {
     struct source_image image; /* its texts in `text` */
@@ -31,7 +25,7 @@ struct ahead_file {
     struct source_look look;
     bool looked;
     bool no_memory;
-    bool got, done; /* under the lock: read; looked at too */
+    bool done; /* under the lock */
 };
 
 struct source_ahead {
@@ -45,7 +39,7 @@ struct source_ahead {
     uint64_t added, taken; /* files added, and taken by threads */
     uint64_t met;
     int idle;     /* threads that wait */
-    bool waiting; /* the walk does, for files[met] or for one that is looked at with it */
+    bool waiting; /* the walk does, for files[met] */
     bool stop;
 };
 
@@ -85,33 +79,17 @@ static void ahead_read(struct ahead_file *f)
     }
 }
 
-/* Read n files, and look at those that may be images. */
-static void ahead_look(struct source_ahead *a, struct ahead_file *const files[], int n, int thread)
+/* Read a file, and look at it if it may be an image. */
+static void ahead_look(const struct source_ahead *a, struct ahead_file *f, int thread)
 {
-    struct source_seen seen[AHEAD_AT_ONCE];
-    int looked = 0;
-
-    for (int i = 0; i < n; i++) {
-        struct ahead_file *f = files[i];
-
-        if (f->known != SOURCE_UNKNOWN) {
-            continue;
-        }
-        ahead_read(f);
-        (void)pthread_mutex_lock(&a->lock);
-        f->got = true;
-        if (a->waiting) {
-            (void)pthread_cond_signal(&a->done);
-        }
-        (void)pthread_mutex_unlock(&a->lock);
-        f->looked = f->read.whole && f->read.failed == 0 && !f->no_memory &&
-                    source_sniff(f->read.head, f->read.bytes) != SOURCE_ARCHIVE;
-        if (f->looked) {
-            seen[looked++] = (struct source_seen){f->read.head, f->read.bytes, &f->look};
-        }
+    if (f->known != SOURCE_UNKNOWN) {
+        return;
     }
-    if (looked > 0) {
-        a->v->look(a->v->ctx, thread, seen, looked);
+    ahead_read(f);
+    f->looked = f->read.whole && f->read.failed == 0 && !f->no_memory &&
+                source_sniff(f->read.head, f->read.bytes) != SOURCE_ARCHIVE;
+    if (f->looked) {
+        a->v->look(a->v->ctx, thread, f->read.head, f->read.bytes, &f->look);
     }
 }
 
@@ -119,8 +97,7 @@ static void ahead_work(struct source_ahead *a, int thread)
 {
     (void)pthread_mutex_lock(&a->lock);
     while (!a->stop) {
-        struct ahead_file *files[AHEAD_AT_ONCE];
-        int n = 0;
+        struct ahead_file *f = NULL;
 
         if (a->taken == a->added) {
             a->idle++;
@@ -128,17 +105,13 @@ static void ahead_work(struct source_ahead *a, int thread)
             a->idle--;
             continue;
         }
-        while (n < AHEAD_AT_ONCE && a->taken < a->added) {
-            files[n++] = &a->files[a->taken++ % AHEAD_FILES];
-        }
+        f = &a->files[a->taken++ % AHEAD_FILES];
         (void)pthread_mutex_unlock(&a->lock);
-        ahead_look(a, files, n, thread);
+        ahead_look(a, f, thread);
         (void)pthread_mutex_lock(&a->lock);
-        for (int i = 0; i < n; i++) {
-            files[i]->done = true;
-            if (a->waiting && files[i] == &a->files[a->met % AHEAD_FILES]) {
-                (void)pthread_cond_signal(&a->done);
-            }
+        f->done = true;
+        if (a->waiting && f == &a->files[a->met % AHEAD_FILES]) {
+            (void)pthread_cond_signal(&a->done);
         }
     }
     (void)pthread_mutex_unlock(&a->lock);
@@ -224,17 +197,6 @@ void source_ahead_destroy(struct source_ahead *a)
 
 /* ---- the walk ---------------------------------------------------------------------------------- */
 
-/* What the walk waits for: the oldest file, or one that is looked at with it and not read yet. */
-static const char *ahead_late(const struct source_ahead *a)
-{
-    uint64_t i = a->met;
-
-    while (i + 1 < a->taken && i + 1 < a->met + AHEAD_AT_ONCE && a->files[i % AHEAD_FILES].got) {
-        i++;
-    }
-    return a->files[i % AHEAD_FILES].image.path;
-}
-
 /* Meet the oldest file, when it is read. */
 static enum rc ahead_meet(const struct source *s, struct err *e)
 {
@@ -242,14 +204,13 @@ static enum rc ahead_meet(const struct source *s, struct err *e)
     struct ahead_file *f = &a->files[a->met % AHEAD_FILES];
     enum rc rc = RC_OK;
 
+    watch_at("reading", f->image.path);
     (void)pthread_mutex_lock(&a->lock);
     if (!f->done) {
         (void)pthread_cond_broadcast(&a->work);
     }
     a->waiting = true;
-    watch_at("reading", f->image.path);
     while (!f->done) {
-        watch_at("reading", ahead_late(a));
         (void)pthread_cond_wait(&a->done, &a->lock);
     }
     a->waiting = false;
@@ -331,7 +292,6 @@ enum rc source_ahead_add(const struct source *s, const struct source_image *imag
     f->looked = false;
     f->no_memory = false;
     f->read = (struct source_read){.fd = -1};
-    f->got = false;
     f->done = false;
     (void)pthread_mutex_lock(&a->lock);
     a->added++;

@@ -88,13 +88,11 @@ static enum rc on_done(void *ctx, const char *path, uint64_t bytes, int64_t mtim
     return RC_OK;
 }
 
-static void on_look(void *ctx, int thread, const struct source_seen *seen, int n)
+static void on_look(void *ctx, int thread, const void *data, size_t bytes, struct source_look *out)
 {
     (void)ctx;
-    assert_true(thread >= 0 && thread < 3 && n >= 1 && n <= 2);
-    for (int i = 0; i < n; i++) {
-        hash_key(seen[i].data, seen[i].bytes, &seen[i].look->key);
-    }
+    assert_true(thread >= 0 && thread < 3);
+    hash_key(data, bytes, &out->key);
 }
 
 static enum rc walk_ahead(struct story *s, const char *root, const char *const names[], int n,
