@@ -25,9 +25,8 @@ static void rng_philox(const uint32_t key_in[2], const uint32_t counter[4], uint
     }
 }
 
-static uint64_t rng_mix(uint64_t x)
+uint64_t rng_mix(uint64_t x)
 {
-    /* splitmix64's finaliser */
     x ^= x >> 30;
     x *= 0xBF58476D1CE4E5B9u;
     x ^= x >> 27;

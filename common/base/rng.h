@@ -42,6 +42,9 @@ uint32_t rng_below(struct rng *r, uint32_t n);
 /** Standard normal (Box-Muller). */
 double rng_normal(struct rng *r);
 
+/** SplitMix64's finaliser: every bit of x changes about half of the bits. */
+uint64_t rng_mix(uint64_t x);
+
 /** A 64-bit hash of (seed, epoch, key, copy): the sort key of an epoch's order. */
 uint64_t rng_hash64(uint64_t seed, uint64_t epoch, const struct key128 *key, uint32_t copy);
 

@@ -3,20 +3,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* A finaliser of SplitMix64: every bit of x changes about half of the bits. */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
+#include "common/base/rng.h"
 
 int64_t coll_calls_hash(const struct coll_call *call)
 {
-    uint64_t h = mix((uint64_t)call->number + 1);
+    uint64_t h = rng_mix((uint64_t)call->number + 1);
 
-    h = mix(h + (uint64_t)call->id);
-    h = mix(h + (uint64_t)call->n);
+    h = rng_mix(h + (uint64_t)call->id);
+    h = rng_mix(h + (uint64_t)call->n);
     return (int64_t)(h >> 2) + 1;
 }
 
