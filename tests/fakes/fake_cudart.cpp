@@ -2,11 +2,12 @@
  *
  * Work is late: a stream's thread runs what is queued only while the host waits for it, so a missing
  * sync or event shows. Device memory is closed to everyone (PROT_NONE) except while the host waits,
- * so host code that touches it dies; it starts as NaN; it ends at a closed page; what is never freed ends the process with code 99, and freed
- * memory stays closed. misdeeds.sh shows that each of these is noticed.
+ * so host code that touches it dies; it starts as NaN; it ends at a closed page; what is never freed
+ * ends the process with code 99, and freed memory stays closed. misdeeds.sh shows that each of these
+ * is noticed.
  *
- * FAKE_CUDA_EAGER=1: the other way round, too: before the stream that the host waits for, all others run
- * as far as they can, so that work that overtakes what it should have waited for shows.
+ * FAKE_CUDA_EAGER=1: the other way round, too: before the stream that the host waits for, all others
+ * run as far as they can, so that work that overtakes what it should have waited for shows.
  *
  * FAKE_CUDA_DEVICES=n   how many GPUs there are (1)
  * FAKE_CUDA_MEMORY=n    bytes of each (1 GiB)
@@ -29,6 +30,25 @@
 #include <unistd.h>
 
 #include "tests/fakes/cuda_host.hpp"
+
+/* The thread sanitizer must hear of each change of stack. */
+#ifdef __has_feature
+#define WITH_TSAN __has_feature(thread_sanitizer)
+#elif defined(__SANITIZE_THREAD__)
+#define WITH_TSAN 1
+#endif
+#if WITH_TSAN
+#include <sanitizer/tsan_interface.h>
+#define SEEN_CREATE() __tsan_create_fiber(0)
+#define SEEN_CURRENT() __tsan_get_current_fiber()
+#define SEEN_SWITCH(seen) __tsan_switch_to_fiber(seen, 0)
+#define SEEN_DESTROY(seen) __tsan_destroy_fiber(seen)
+#else
+#define SEEN_CREATE() nullptr
+#define SEEN_CURRENT() nullptr
+#define SEEN_SWITCH(seen) (void)(seen)
+#define SEEN_DESTROY(seen) (void)(seen)
+#endif
 
 namespace {
 
@@ -291,17 +311,29 @@ namespace {
 
 enum { STACK = 256 << 10 };
 
-struct fiber {
+/* Where a fiber or its scheduler goes on; seen: the thread sanitizer's handle of it. */
+struct place {
     ucontext_t context;
+    void *seen = nullptr;
+};
+
+void go_on(place *from, const place *to)
+{
+    SEEN_SWITCH(to->seen);
+    swapcontext(&from->context, &to->context);
+}
+
+struct fiber {
+    place at;
     std::vector<char> stack;
     dim3 self;
-    bool waits = false, ended = false;
+    bool waits = false;
 };
 
 struct block_run {
     const std::function<void()> *thread;
     unsigned next = 0, total = 0, finished = 0;
-    ucontext_t scheduler;
+    place scheduler;
     std::vector<fiber *> fibers;
     fiber *now = nullptr;
 };
@@ -312,6 +344,7 @@ struct fibers {
     ~fibers()
     {
         for (fiber *f : idle) {
+            SEEN_DESTROY(f->at.seen);
             delete f;
         }
     }
@@ -320,21 +353,23 @@ struct fibers {
 thread_local block_run *running;
 thread_local fibers pool; /* fibers that can be used again */
 
-/* Threads one after the other, until one waits. */
+/* Threads of one block after another: one after the other, until one waits. */
 void run_fiber()
 {
-    block_run *b = running;
-    fiber *f = b->now;
+    for (;;) {
+        block_run *b = running;
+        fiber *f = b->now;
 
-    while (b->next < b->total) {
-        unsigned i = b->next++;
+        while (b->next < b->total) {
+            unsigned i = b->next++;
 
-        threadIdx = dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
-        (*b->thread)();
-        b->finished++;
+            threadIdx =
+                dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y);
+            (*b->thread)();
+            b->finished++;
+        }
+        go_on(&f->at, &b->scheduler);
     }
-    f->ended = true;
-    swapcontext(&f->context, &b->scheduler);
 }
 
 void resume(block_run *b, fiber *f)
@@ -342,7 +377,22 @@ void resume(block_run *b, fiber *f)
     b->now = f;
     f->waits = false;
     threadIdx = f->self;
-    swapcontext(&b->scheduler, &f->context);
+    b->scheduler.seen = SEEN_CURRENT();
+    go_on(&b->scheduler, &f->at);
+}
+
+fiber *new_fiber()
+{
+    fiber *f = new fiber;
+
+    f->stack.resize(STACK);
+    getcontext(&f->at.context);
+    f->at.context.uc_stack.ss_sp = f->stack.data();
+    f->at.context.uc_stack.ss_size = f->stack.size();
+    f->at.context.uc_link = nullptr;
+    makecontext(&f->at.context, run_fiber, 0);
+    f->at.seen = SEEN_CREATE();
+    return f;
 }
 
 void start_fiber(block_run *b)
@@ -350,18 +400,11 @@ void start_fiber(block_run *b)
     fiber *f;
 
     if (pool.idle.empty()) {
-        f = new fiber;
-        f->stack.resize(STACK);
+        f = new_fiber();
     } else {
         f = pool.idle.back();
         pool.idle.pop_back();
     }
-    f->ended = false;
-    getcontext(&f->context);
-    f->context.uc_stack.ss_sp = f->stack.data();
-    f->context.uc_stack.ss_size = f->stack.size();
-    f->context.uc_link = nullptr;
-    makecontext(&f->context, run_fiber, 0);
     b->fibers.push_back(f);
     resume(b, f);
 }
@@ -418,7 +461,7 @@ void fake_syncthreads()
 
     f->self = threadIdx;
     f->waits = true;
-    swapcontext(&f->context, &b->scheduler);
+    go_on(&f->at, &b->scheduler);
 }
 
 int fake_launch(dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> thread)

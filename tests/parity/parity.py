@@ -35,6 +35,11 @@ BLOCKS = ((3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3), (3, 24, 36, 3), (4, 29, 53
           (4, 44, 87, 4))
 BF16_LOGITS = 1e-2  # relative L2 of the logits; docs/PAPER.md has what was measured
 INT8_LOGITS = 3e-2
+INT8_TRAINED_LOGITS = 8e-2
+# Share of the best classes that differ, of a trained network and of a random one, whose 1000
+# classes are nearly tied: logits 1 % off give three others in a hundred.
+BF16_TOP1, INT8_TOP1 = 0.02, 0.05
+RANDOM_BF16_TOP1, RANDOM_INT8_TOP1 = 0.05, 0.1
 ROWS = []
 ARGS = None
 
@@ -183,7 +188,7 @@ def logits(rng, files):
     ours = logits_of(path, u, dtype='bf16')
     row('resnetrs50: logits bf16 of %d pictures' % len(u), 'torch f64', BF16_LOGITS,
         distance(ours, theirs))
-    row('resnetrs50: top-1 bf16, share that differs', 'torch f64', 0.05,
+    row('random resnetrs50: top-1 bf16, share that differs', 'torch f64', RANDOM_BF16_TOP1,
         np.mean(ours.argmax(1) != theirs.argmax(1)))
 
 
@@ -210,7 +215,7 @@ def int8(rng, files):
         return
     row('resnetrs50: logits int8 of %d pictures' % len(u), 'torch f64', INT8_LOGITS,
         distance(ours, theirs))
-    row('resnetrs50: top-1 int8, share that differs', 'torch f64', 0.05,
+    row('random resnetrs50: top-1 int8, share that differs', 'torch f64', RANDOM_INT8_TOP1,
         np.mean(ours.argmax(1) != theirs.argmax(1)))
 
 
@@ -512,13 +517,13 @@ def safetensors(rng, files):
         sum(int(os.path.basename(p)) >= known for p in bad), shown)
 
 
-def timm_small(weights):
+def timm_small(weights, num_classes=3):
     """resnetrs14_w32, as README.md says that timm builds it."""
     se = functools.partial(timm.layers.get_attn('se'), rd_ratio=0.25)
     model = timm.models.resnet.ResNet(
         timm.models.resnet.Bottleneck, layers=(1, 1, 1, 1), channels=(32, 64, 128, 256),
-        stem_width=16, stem_type='deep', replace_stem_pool=True, avg_down=True, num_classes=3,
-        block_args=dict(attn_layer=se))
+        stem_width=16, stem_type='deep', replace_stem_pool=True, avg_down=True,
+        num_classes=num_classes, block_args=dict(attn_layer=se))
     timm.models.load_checkpoint(model, weights)
     return model
 
@@ -566,8 +571,55 @@ def student_of(name, how, files, build):
         distance(ours, theirs))
 
 
+HUES = (255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255)
+
+
+def hued(files, folder):
+    """Each photo with a tenth of each hue, in a folder for each hue; the paths."""
+    paths = []
+    for j, hue in enumerate(HUES):
+        os.makedirs(work('%s/c%d' % (folder, j)))
+        for i, f in enumerate(files):
+            image = opened(f).resize((80, 80), Image.BICUBIC)
+            paths.append(work('%s/c%d/%d.png' % (folder, j, i)))
+            Image.blend(image, Image.new('RGB', image.size, hue), 0.1).save(paths[-1])
+    return paths
+
+
+def trained(rng, files):
+    """What precisions change in a network that has learnt which hue a photo was given, on photos
+    that it has not seen: it is right on two of three."""
+    files = readable(files)
+    files = [files[i % len(files)] for i in range(max(150, len(files)))]
+    hued(files[len(files) // 3:], 'hues')
+    seen = hued(files[:len(files) // 3], 'hues-unseen')
+    preceptor('pack', '--quiet', '--out', work('hues-corpus'), work('hues'))
+    weights = work('hues-run/model.safetensors')
+    preceptor('train', '--quiet', '--data', work('hues-corpus'), '--out', os.path.dirname(weights),
+              '--model', 'resnetrs14_w32', '--size', 64, '--batch', 32, '--steps', 400,
+              '--warmup_steps', 40, '--lr', 0.3, '--bn_momentum', 0.1, '--ema_decay', 0.99, '--dropout',
+              0, '--seed', ARGS.seed, '--device', 'cpu')
+    seen = [seen[i] for i in rng.permutation(len(seen))[:300]]
+    transform = create_transform((3, 64, 64), is_training=False, crop_pct=0.91,
+                                 interpolation='bicubic')
+    with torch.no_grad():
+        x = torch.stack([transform(opened(f)) for f in seen])
+        theirs = timm_small(weights, len(HUES)).eval().double()(x.double()).numpy()
+    right = [int(os.path.basename(os.path.dirname(f))[1:]) for f in seen]
+    row('resnetrs14_w32 trained: top-1 error on %d photos' % len(seen), 'labels', 0.6,
+        np.mean(theirs.argmax(1) != right))
+    for precision, far, other in (('f32', 1e-5, 0), ('bf16', BF16_LOGITS, BF16_TOP1),
+                                  ('int8', INT8_TRAINED_LOGITS, INT8_TOP1)):
+        ours = predicted('--quiet', '--json', '--logits', '--model', weights, '--size', 64,
+                         '--crop_pct', 0.91, '--device', 'cpu', '--precision', precision, *seen)
+        row('resnetrs14_w32 trained: logits %s' % precision, 'timm ResNet f64', far, distance(ours, theirs))
+        row('resnetrs14_w32 trained: top-1 %s, share that differs' % precision, 'timm ResNet f64', other,
+            np.mean(ours.argmax(1) != theirs.argmax(1)))
+
+
 PARTS = dict(layouts=layouts, pixels=pixels, noise=noise, timm_noise=timm_noise,
-             safetensors=safetensors, student=student, logits=logits, int8=int8, training=training)
+             safetensors=safetensors, student=student, logits=logits, int8=int8, trained=trained,
+             training=training)
 
 
 def main():
